@@ -56,6 +56,9 @@ func generate(ctx context.Context, opts options) error {
 	if err := s.buf(ctx, "generate", "--output", work); err != nil {
 		return err
 	}
+	if err := writeEmbed(filepath.Join(work, "gen", "openapi")); err != nil {
+		return err
+	}
 	if err := s.settle("gen/go"); err != nil {
 		return err
 	}

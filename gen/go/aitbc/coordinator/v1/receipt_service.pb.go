@@ -434,8 +434,10 @@ type ReceiptEvidence struct {
 	OperatorPublicKey []byte `protobuf:"bytes,10,opt,name=operator_public_key,json=operatorPublicKey,proto3" json:"operator_public_key,omitempty"`
 	// The miner's public key.
 	MinerPublicKey []byte `protobuf:"bytes,11,opt,name=miner_public_key,json=minerPublicKey,proto3" json:"miner_public_key,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The client's public key; empty when order_signature is.
+	ClientPublicKey []byte `protobuf:"bytes,12,opt,name=client_public_key,json=clientPublicKey,proto3" json:"client_public_key,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ReceiptEvidence) Reset() {
@@ -545,6 +547,13 @@ func (x *ReceiptEvidence) GetMinerPublicKey() []byte {
 	return nil
 }
 
+func (x *ReceiptEvidence) GetClientPublicKey() []byte {
+	if x != nil {
+		return x.ClientPublicKey
+	}
+	return nil
+}
+
 var File_aitbc_coordinator_v1_receipt_service_proto protoreflect.FileDescriptor
 
 const file_aitbc_coordinator_v1_receipt_service_proto_rawDesc = "" +
@@ -584,7 +593,7 @@ const file_aitbc_coordinator_v1_receipt_service_proto_rawDesc = "" +
 	"\x10price_per_second\x18\x05 \x01(\tB\x03\xe0A\x03R\x0epricePerSecond\x12 \n" +
 	"\tmax_price\x18\x06 \x01(\tB\x03\xe0A\x03R\bmaxPrice\x12(\n" +
 	"\rprompt_tokens\x18\a \x01(\x05B\x03\xe0A\x03R\fpromptTokens\x12(\n" +
-	"\routput_tokens\x18\b \x01(\x05B\x03\xe0A\x03R\foutputTokens\"\xfa\x03\n" +
+	"\routput_tokens\x18\b \x01(\x05B\x03\xe0A\x03R\foutputTokens\"\xab\x04\n" +
 	"\x0fReceiptEvidence\x12\"\n" +
 	"\n" +
 	"order_body\x18\x01 \x01(\fB\x03\xe0A\x03R\torderBody\x12,\n" +
@@ -599,7 +608,8 @@ const file_aitbc_coordinator_v1_receipt_service_proto_rawDesc = "" +
 	"\x04salt\x18\t \x01(\fB\x03\xe0A\x03R\x04salt\x123\n" +
 	"\x13operator_public_key\x18\n" +
 	" \x01(\fB\x03\xe0A\x03R\x11operatorPublicKey\x12-\n" +
-	"\x10miner_public_key\x18\v \x01(\fB\x03\xe0A\x03R\x0eminerPublicKey2\x9e\x01\n" +
+	"\x10miner_public_key\x18\v \x01(\fB\x03\xe0A\x03R\x0eminerPublicKey\x12/\n" +
+	"\x11client_public_key\x18\f \x01(\fB\x03\xe0A\x03R\x0fclientPublicKey2\x9e\x01\n" +
 	"\x0eReceiptService\x12\x8b\x01\n" +
 	"\n" +
 	"GetReceipt\x12'.aitbc.coordinator.v1.GetReceiptRequest\x1a(.aitbc.coordinator.v1.GetReceiptResponse\"*\x82\xd3\xe4\x93\x02$b\areceipt\x12\x19/v1/receipts/{receipt_id}B\xe3\x01\n" +

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+)
+
+// report is an error as it is told, in text or in JSON.
+type report struct {
+	Reason            string        `json:"reason,omitempty"`
+	Message           string        `json:"message"`
+	Fields            []fieldReport `json:"fields,omitempty"`
+	Remedy            string        `json:"remedy,omitempty"`
+	RequestID         string        `json:"request_id,omitempty"`
+	RetryAfterSeconds float64       `json:"retry_after_seconds,omitempty"`
+	Tries             int           `json:"tries,omitempty"`
+	JobID             string        `json:"job_id,omitempty"`
+	ExitCode          int           `json:"exit_code"`
+}
+
+type fieldReport struct {
+	Field   string `json:"field"`
+	Message string `json:"message"`
+}
+
+func reportOf(err error) report {
+	r := report{Message: err.Error()}
+	var usage usageError
+	var call *aitbc.Error
+	var job *aitbc.JobError
+	var wait waitError
+	switch {
+	case errors.As(err, &usage):
+		r.Remedy = "see aitbc --help"
+	case errors.Is(err, aitbc.ErrReceipt):
+		r.Remedy = "do not trust this receipt; keep it (-o json) as evidence and ask the operator"
+	case errors.As(err, &job):
+		r.Reason, r.Message, r.JobID = string(job.Reason), job.Message, job.JobID.String()
+		r.Remedy = remedy(job.Reason)
+	case errors.As(err, &call):
+		r.Reason, r.RequestID, r.Tries = string(call.Reason), call.RequestID, call.Tries
+		r.RetryAfterSeconds = call.RetryAfter.Seconds()
+		for _, f := range call.Fields {
+			r.Fields = append(r.Fields, fieldReport(f))
+		}
+		r.Remedy = remedy(call.Reason)
+		if call.RetryAfter > 0 {
+			r.Remedy = fmt.Sprintf("come back in %.0f s", math.Ceil(call.RetryAfter.Seconds()))
+		}
+	}
+	if errors.As(err, &wait) {
+		r.JobID = wait.id.String()
+		r.Remedy = "the job goes on: aitbc status " + r.JobID
+	}
+	return r
+}
+
+// remedy says what to do about a reason; docs/errors.md says more.
+func remedy(reason aitbc.Reason) string {
+	switch reason {
+	case aitbc.ReasonInvalidKey:
+		return "give a good key with AITBC_API_KEY, CLIENT_KEY or --api-key"
+	case aitbc.ReasonScopeMissing:
+		return "use a key that may do this"
+	case aitbc.ReasonInsufficientFunds:
+		return "lower --max-price, or fund the account: aitbc account shows it"
+	case aitbc.ReasonJobNotFound:
+		return "check the id and the key: aitbc jobs lists your jobs"
+	case aitbc.ReasonReceiptNotFound:
+		return "a job has its receipt once it is completed: aitbc status JOB_ID"
+	case aitbc.ReasonModelNotFound:
+		return "choose another model: aitbc models lists them"
+	case aitbc.ReasonIdempotencyMismatch:
+		return "use another --request-id for another job"
+	case aitbc.ReasonWrongState:
+		return "see where the job is: aitbc status JOB_ID"
+	case aitbc.ReasonRateLimited, aitbc.ReasonOverloaded, aitbc.ReasonLedgerUnavailable:
+		return "try again later"
+	case aitbc.ReasonInternal:
+		return "report the request id to the operator"
+	case aitbc.ReasonUnreachable:
+		return "check that the coordinator runs and that AITBC_URL or --url names it"
+	case aitbc.ReasonQueueTimeout:
+		return "no miner took it in time: try again, or with a longer --queue-timeout"
+	case aitbc.ReasonExecutionLimit:
+		return "allow it more with --execution-timeout and --max-price, or less work with --option num_predict=N"
+	}
+	return ""
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+)
+
+const (
+	defaultURL = "http://127.0.0.1:18000"
+
+	outputText = "text"
+	outputJSON = "json"
+)
+
+// app is one run of the program.
+type app struct {
+	streams
+	url     string
+	apiKey  string
+	output  string
+	timeout time.Duration
+	outTTY  bool // answers go to a terminal
+	errTTY  bool
+	started bool // the command line was understood
+}
+
+func newApp(s streams) *app {
+	return &app{streams: s, output: outputText, outTTY: isTerminal(s.out), errTTY: isTerminal(s.err)}
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "aitbc",
+		Short: "Ask AI models on an AITBC network",
+		Long: `Ask AI models on an AITBC network: submit a job, read its result, check its receipt.
+
+Environment: AITBC_URL, and AITBC_API_KEY or CLIENT_KEY, stand for --url and --api-key. A key on the
+command line can be seen by other users of the machine. NO_COLOR turns colours off.
+
+Exit codes: ` + exitCodesText(),
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.url, "url", firstSet(a.getenv("AITBC_URL"), defaultURL),
+		"the coordinator: http://, https://, grpc://, grpcs:// or host:port of its gRPC side")
+	flags.StringVar(&a.apiKey, "api-key", firstSet(a.getenv("AITBC_API_KEY"), a.getenv("CLIENT_KEY")), "the API key")
+	flags.StringVarP(&a.output, "output", "o", outputText, "how to print: text or json")
+	flags.DurationVar(&a.timeout, "timeout", 0, "how long the whole command may take; 0: as long as it does")
+	flags.Lookup("url").DefValue = defaultURL // the help shows no secrets and no settings
+	flags.Lookup("api-key").DefValue = ""
+	root.AddCommand(
+		newSubmit(a), newRun(a), newStatus(a), newJobs(a), newCancel(a), newReceipt(a),
+		newAccount(a), newModels(a), newMiners(a), newVersion(a),
+	)
+	return root
+}
+
+func firstSet(values ...string) string {
+	i := slices.IndexFunc(values, func(s string) bool { return s != "" })
+	if i < 0 {
+		return ""
+	}
+	return values[i]
+}
+
+// group makes a command that only holds others.
+func group(use, short string, children ...*cobra.Command) *cobra.Command {
+	names := make([]string, len(children))
+	for i, child := range children {
+		names[i] = child.Name()
+	}
+	cmd := &cobra.Command{
+		Use: use, Short: short,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return fmt.Errorf("%s what? One of: %s", cmd.CommandPath(), strings.Join(names, ", "))
+			}
+			return fmt.Errorf("%s does not know %q, only: %s", cmd.CommandPath(), args[0], strings.Join(names, ", "))
+		},
+		RunE: func(*cobra.Command, []string) error { return nil }, // Args refuses all
+	}
+	cmd.AddCommand(children...)
+	return cmd
+}
+
+// action makes what a command does out of a function that is given a client.
+func (a *app) action(do func(ctx context.Context, client *aitbc.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) (err error) {
+		if a.output != outputText && a.output != outputJSON {
+			return fmt.Errorf("--output is %q, want text or json", a.output)
+		}
+		client, err := aitbc.New(a.url, aitbc.WithAPIKey(a.apiKey), aitbc.WithUserAgent("aitbc/"+version()))
+		if err != nil {
+			return fmt.Errorf("--url: %w", err)
+		}
+		a.started = true
+		defer func() {
+			if closeErr := client.Close(); err == nil {
+				err = closeErr
+			}
+		}()
+		ctx := cmd.Context()
+		if a.timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, a.timeout)
+			defer cancel()
+		}
+		return do(ctx, client, args)
+	}
+}
+
+// jobArgument takes one job's id, or its receipt's.
+func jobArgument(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("%s wants one job id, not %d", cmd.CommandPath(), len(args))
+	}
+	_, err := parseJob(args[0])
+	return err
+}
+
+func parseJob(text string) (aitbc.JobID, error) {
+	if strings.HasPrefix(text, "receipt_") {
+		return aitbc.ParseReceiptID(text)
+	}
+	return aitbc.ParseJobID(text)
+}
+
+func newVersion(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the program's version", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			a.started = true
+			return a.print(map[string]string{"version": version()}, func(p *printer) { p.line("aitbc %s", version()) })
+		},
+	}
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}

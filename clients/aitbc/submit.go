@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+)
+
+// maxPromptRead bounds what is read of a prompt's file; the coordinator's own limit is lower, and
+// its answer names the field.
+const maxPromptRead = 1 << 20
+
+// inference is the flags that describe a job.
+type inference struct {
+	prompt, promptFile string
+	model, modelDigest string
+	maxPrice           string
+	options            []string
+	timeouts           aitbc.Timeouts
+	requestID          string
+}
+
+func (i *inference) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVarP(&i.prompt, "prompt", "p", "", "the prompt; - reads standard input (a newline at its end is dropped)")
+	flags.StringVar(&i.promptFile, "prompt-file", "", "read the prompt from this file")
+	flags.StringVarP(&i.model, "model", "m", "", "the model, such as llama3.2:latest")
+	flags.StringVar(&i.modelDigest, "model-digest", "", "take only the model with this manifest digest (64 hex digits)")
+	flags.StringVar(&i.maxPrice, "max-price", "", `the most the job may cost, such as 0.25aitbc (default: price per second x execution limit)`)
+	flags.StringArrayVar(&i.options, "option", nil, "a sampling option, NAME=VALUE: "+strings.Join(optionNames(), ", ")+"; may be repeated")
+	flags.DurationVar(&i.timeouts.Queue, "queue-timeout", 0, "how long to wait for a miner (default 1m0s)")
+	flags.DurationVar(&i.timeouts.Execution, "execution-timeout", 0, "how long one attempt may run (default 5m0s)")
+	flags.DurationVar(&i.timeouts.Total, "total-timeout", 0, "how long everything may take together (default 6m0s)")
+	flags.StringVar(&i.requestID, "request-id", "", "submit this at most once: the same id gives the same job")
+	cmd.MarkFlagsOneRequired("prompt", "prompt-file")
+	cmd.MarkFlagsMutuallyExclusive("prompt", "prompt-file")
+	if err := cmd.MarkFlagRequired("model"); err != nil {
+		panic(err) // the flag is made above
+	}
+}
+
+func (i *inference) request(a *app) (aitbc.SubmitRequest, error) {
+	req := aitbc.SubmitRequest{Model: i.model, Timeouts: i.timeouts, RequestID: i.requestID}
+	var errs [4]error
+	req.Prompt, errs[0] = i.readPrompt(a)
+	req.Options, errs[1] = parseOptions(i.options)
+	if i.maxPrice != "" {
+		req.MaxPrice, errs[2] = parsePrice(i.maxPrice)
+	}
+	if i.modelDigest != "" {
+		req.ModelDigest, errs[3] = aitbc.ParseHash(i.modelDigest)
+	}
+	if err := errors.Join(errs[:]...); err != nil {
+		return req, usageError{err}
+	}
+	return req, nil
+}
+
+func (i *inference) readPrompt(a *app) (string, error) {
+	source := a.in
+	switch {
+	case i.promptFile != "":
+		file, err := os.Open(i.promptFile)
+		if err != nil {
+			return "", fmt.Errorf("--prompt-file: %w", err)
+		}
+		defer file.Close()
+		source = file
+	case i.prompt != "-":
+		return i.prompt, nil
+	}
+	text, err := io.ReadAll(io.LimitReader(source, maxPromptRead+1))
+	if err != nil {
+		return "", fmt.Errorf("read the prompt: %w", err)
+	}
+	if len(text) > maxPromptRead {
+		return "", fmt.Errorf("prompt: over %d bytes", maxPromptRead)
+	}
+	return strings.TrimSuffix(string(text), "\n"), nil
+}
+
+// parsePrice also takes what this program prints, "0.25 AITBC", and a bare number.
+func parsePrice(text string) (aitbc.Amount, error) {
+	number := strings.TrimSuffix(strings.ToLower(strings.ReplaceAll(text, " ", "")), aitbc.CoinSuffix)
+	amount, err := aitbc.ParseAmount(number + aitbc.CoinSuffix)
+	if err != nil || amount == 0 {
+		return 0, fmt.Errorf("--max-price is %q, want an amount such as 0.25aitbc", text)
+	}
+	return amount, nil
+}
+
+func newSubmit(a *app) *cobra.Command {
+	var job inference
+	var wait bool
+	cmd := &cobra.Command{
+		Use: "inference", Short: "Submit an inference", Args: cobra.NoArgs,
+		Example: `  aitbc submit inference --prompt "What is machine learning?" --model llama3.2:latest
+  aitbc submit inference --prompt - --model llama3.2:latest --option temperature=0 --wait < question.txt`,
+		RunE: a.action(func(ctx context.Context, client *aitbc.Client, _ []string) error {
+			if wait {
+				return a.submitAndWait(ctx, client, &job)
+			}
+			req, err := job.request(a)
+			if err != nil {
+				return err
+			}
+			submitted, err := client.Submit(ctx, req)
+			if err != nil {
+				return err
+			}
+			return a.print(submitted, func(p *printer) {
+				p.line("Job ID: %s", submitted.JobID)
+				p.line("Status: %s", p.status(submitted.Status))
+			})
+		}),
+	}
+	job.register(cmd)
+	cmd.Flags().BoolVarP(&wait, "wait", "w", false, "wait for the end and print the result")
+	return group("submit", "Submit a job", cmd)
+}
+
+func newRun(a *app) *cobra.Command {
+	var job inference
+	cmd := &cobra.Command{
+		Use: "run", Short: "Submit an inference, wait, and print its result", Args: cobra.NoArgs,
+		Example: `  aitbc run --prompt "What is machine learning?" --model llama3.2:latest`,
+		RunE: a.action(func(ctx context.Context, client *aitbc.Client, _ []string) error {
+			return a.submitAndWait(ctx, client, &job)
+		}),
+	}
+	job.register(cmd)
+	return cmd
+}
+
+func (a *app) submitAndWait(ctx context.Context, client *aitbc.Client, job *inference) error {
+	req, err := job.request(a)
+	if err != nil {
+		return err
+	}
+	submitted, err := client.Submit(ctx, req)
+	if err != nil {
+		return err
+	}
+	return a.follow(ctx, client, submitted.JobID)
+}
+
+// follow shows a job's progress until its end, and then the job.
+func (a *app) follow(ctx context.Context, client *aitbc.Client, id aitbc.JobID) error {
+	progress := a.startProgress(id.String(), time.Now())
+	var last *aitbc.Job
+	var err error
+	for job, watchErr := range client.Watch(ctx, id) {
+		if err = watchErr; err == nil {
+			last = job
+			progress.say(string(job.Status), job.Phase)
+		}
+	}
+	progress.stop()
+	if err != nil {
+		return waitError{id, err}
+	}
+	if err := a.printJob(last); err != nil {
+		return err
+	}
+	if failure := last.Err(); failure != nil {
+		return endedError{failure}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package aitbc
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	apiKeyHeader    = "x-api-key"
+	requestIDHeader = "x-request-id"
+)
+
+// caller is what every call passes through, on either transport: the API key, a deadline for each
+// try, the retries, and errors made into [*Error].
+type caller struct {
+	next   grpc.ClientConnInterface
+	cfg    config
+	target string
+	jitter func() float64
+}
+
+var _ grpc.ClientConnInterface = (*caller)(nil)
+
+// Invoke makes one call; its error is an [*Error].
+func (c *caller) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	if c.cfg.apiKey != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, apiKeyHeader, c.cfg.apiKey)
+	}
+	for try := 1; ; try++ {
+		failure := c.once(ctx, method, args, reply, opts)
+		if failure == nil {
+			return nil
+		}
+		failure.Tries = try
+		delay, again := c.cfg.retry.pause(try, failure, c.jitter())
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < delay {
+			again = false // the answer we have says more than "deadline exceeded" would
+		}
+		if !again || sleep(ctx, delay) != nil {
+			return failure
+		}
+	}
+}
+
+func (c *caller) once(ctx context.Context, method string, args, reply any, opts []grpc.CallOption) *Error {
+	if c.cfg.callTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.cfg.callTimeout)
+		defer cancel()
+	}
+	var header, trailer metadata.MD
+	opts = append([]grpc.CallOption{grpc.Header(&header), grpc.Trailer(&trailer)}, opts...)
+	err := c.next.Invoke(ctx, method, args, reply, opts...)
+	if err == nil {
+		return nil
+	}
+	failure := errorOf(status.Convert(err), c.target, ctx.Err())
+	for _, md := range []metadata.MD{header, trailer} {
+		if id := md.Get(requestIDHeader); len(id) > 0 && failure.RequestID == "" {
+			failure.RequestID = id[0]
+		}
+	}
+	return failure
+}
+
+// NewStream is never used: the client's side of the contract has no streams.
+func (c *caller) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return nil, status.Error(codes.Unimplemented, "this client makes unary calls only")
+}
