@@ -1,0 +1,184 @@
+package miner
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"github.com/aitbc/aitbc/clients/go"
+	"github.com/aitbc/aitbc/services/internal/rpc"
+	"github.com/aitbc/aitbc/services/miner/internal/api"
+)
+
+// FlagListen is the flag that chooses where the owner's port is.
+const FlagListen = "listen"
+
+// Config is a miner's configuration.
+type Config struct {
+	// StateDir is the folder for spool and key. Required; no two miners may share it.
+	StateDir string
+	// KeyFile is the miner's ledger key, made at the first start. Empty: miner.key in StateDir.
+	KeyFile string
+
+	// Coordinators are the coordinators' gRPC addresses, host:port, tried in turn. At least one.
+	Coordinators []string
+	// ChainID is the one ledger to work for; empty: whichever the coordinator names.
+	ChainID string
+	// Operators are the accounts to work for; empty: any.
+	Operators []string
+	// TLS wants TLS on loopback too; off loopback it is always used, unless Insecure.
+	TLS bool
+	// TLSCA is a PEM file with the authorities to trust instead of the system's; it implies TLS.
+	TLSCA string
+	// Insecure allows plaintext to coordinators, and the owner's port, off loopback.
+	Insecure bool
+
+	// EngineURL is the Ollama server.
+	EngineURL string
+	// Slots is how many leases run at once; more than the engine can do in parallel only makes each
+	// slower.
+	Slots int
+	// Models are the models to offer; empty: all that the engine has.
+	Models []string
+	// PriceFloorUaitbc is the least price of a compute second, in uaitbc; 0: any.
+	PriceFloorUaitbc int64
+
+	// Listen is the owner's port: gRPC, REST, /healthz, /metrics. Port 0 is any free one.
+	Listen string
+	// OwnerKeyHashes are the SHA-256 of the keys that may assign jobs, in hex ([HashKey]); empty:
+	// nobody may.
+	OwnerKeyHashes []string
+
+	// ClaimTimeout is how long an assignment waits for the coordinator's answer.
+	ClaimTimeout time.Duration
+	// DrainTimeout is how long running leases may take when the miner leaves.
+	DrainTimeout time.Duration
+	// RefreshInterval is how often the engine's models and the devices are looked at.
+	RefreshInterval time.Duration
+	// HandshakeTimeout bounds the time from dialling to the coordinator's welcome.
+	HandshakeTimeout time.Duration
+	// BackoffMin and BackoffMax bound the wait between attempts to connect; it doubles each time,
+	// and up to a half of it is random.
+	BackoffMin, BackoffMax time.Duration
+	// KeepAccepted and KeepEvidence are how many records of accepted and of revoked results are
+	// kept after their jobs' settlement deadlines.
+	KeepAccepted, KeepEvidence int
+	// Software is what the miner calls itself to coordinators, for logs.
+	Software string
+}
+
+// DefaultConfig gives the default of every field but StateDir.
+func DefaultConfig() Config {
+	return Config{
+		Coordinators:     []string{"127.0.0.1:18002"},
+		EngineURL:        "http://127.0.0.1:11434",
+		Slots:            1,
+		Listen:           "127.0.0.1:18001",
+		ClaimTimeout:     10 * time.Second,
+		DrainTimeout:     time.Minute,
+		RefreshInterval:  5 * time.Second,
+		HandshakeTimeout: 10 * time.Second,
+		BackoffMin:       200 * time.Millisecond,
+		BackoffMax:       15 * time.Second,
+		KeepAccepted:     10_000,
+		KeepEvidence:     1_000,
+		Software:         "aitbcd",
+	}
+}
+
+// maxSlots bounds what is certainly a mistake.
+const maxSlots = 256
+
+// HashKey gives the hash of an owner's key for OwnerKeyHashes.
+func HashKey(key string) string { return api.HashKey(key) }
+
+// Validate reports everything that is wrong with the configuration.
+func (c Config) Validate() error {
+	faults := []error{c.validateCoordinators(), c.validateEngine(), c.validateListen()}
+	if c.StateDir == "" {
+		faults = append(faults, errors.New("state-dir is empty"))
+	}
+	times := []struct {
+		name  string
+		value time.Duration
+	}{
+		{"claim-timeout", c.ClaimTimeout}, {"drain-timeout", c.DrainTimeout}, {"refresh-interval", c.RefreshInterval},
+		{"handshake-timeout", c.HandshakeTimeout}, {"backoff-min", c.BackoffMin},
+	}
+	for _, t := range times {
+		if t.value <= 0 {
+			faults = append(faults, fmt.Errorf("%s is %s, want more than 0", t.name, t.value))
+		}
+	}
+	if c.BackoffMax < c.BackoffMin {
+		faults = append(faults, fmt.Errorf("backoff-max %s is below backoff-min %s", c.BackoffMax, c.BackoffMin))
+	}
+	if c.KeepAccepted < 0 || c.KeepEvidence < 0 {
+		faults = append(faults, errors.New("keep-accepted and keep-evidence cannot be negative"))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return fmt.Errorf("miner configuration: %w", err)
+	}
+	return nil
+}
+
+func (c Config) validateCoordinators() error {
+	var faults []error
+	if len(c.Coordinators) == 0 {
+		faults = append(faults, errors.New("coordinators is empty"))
+	}
+	for _, address := range c.Coordinators {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			faults = append(faults, fmt.Errorf("coordinators: %w", err))
+		}
+	}
+	for _, id := range c.Operators {
+		if _, err := aitbc.ParseAccountID(id); err != nil {
+			faults = append(faults, fmt.Errorf("operators: %w", err))
+		}
+	}
+	if c.Insecure && (c.TLS || c.TLSCA != "") {
+		faults = append(faults, errors.New("insecure contradicts tls and tls-ca"))
+	}
+	return errors.Join(faults...)
+}
+
+func (c Config) validateEngine() error {
+	var faults []error
+	base, err := url.Parse(c.EngineURL)
+	if err != nil || (base.Scheme != "http" && base.Scheme != "https") || base.Host == "" {
+		faults = append(faults, fmt.Errorf("ollama-url %q is no http URL", c.EngineURL))
+	}
+	if c.Slots < 1 || c.Slots > maxSlots {
+		faults = append(faults, fmt.Errorf("slots is %d, want 1 to %d", c.Slots, maxSlots))
+	}
+	if c.PriceFloorUaitbc < 0 {
+		faults = append(faults, errors.New("price-floor cannot be negative"))
+	}
+	return errors.Join(faults...)
+}
+
+func (c Config) validateListen() error {
+	var faults []error
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		faults = append(faults, fmt.Errorf("%s: %w", FlagListen, err))
+	} else if !c.Insecure && !rpc.IsLoopback(c.Listen) {
+		faults = append(faults, fmt.Errorf("%s %s is not loopback: the owner's port has no TLS, put a proxy before it or give --insecure", FlagListen, c.Listen))
+	}
+	for _, hash := range c.OwnerKeyHashes {
+		if _, err := api.ParseKeyHash(hash); err != nil {
+			faults = append(faults, fmt.Errorf("owner-key-hashes: %w", err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func (c Config) keyFile() string {
+	if c.KeyFile != "" {
+		return c.KeyFile
+	}
+	return filepath.Join(c.StateDir, "miner.key")
+}

@@ -1,0 +1,163 @@
+package attempt
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/aitbc/aitbc/clients/go"
+	"github.com/aitbc/aitbc/services/miner/internal/executor"
+	"github.com/aitbc/aitbc/services/miner/internal/spool"
+)
+
+// Config is the owner's wish.
+type Config struct {
+	// Slots is how many leases run at once, at most; at least 1.
+	Slots int
+	// PriceFloor is the least price of a compute second; 0: any.
+	PriceFloor aitbc.Amount
+	// Models are the full names of the models to offer; empty: all.
+	Models []string
+	// RefreshInterval is how often engine and devices are looked at; positive.
+	RefreshInterval time.Duration
+}
+
+// Deps are a runner's parts.
+type Deps struct {
+	// Key is the miner's ledger key.
+	Key ed25519.PrivateKey
+	// Executor is the engine.
+	Executor Executor
+	// Devices are what it computes on.
+	Devices Devices
+	// Spool keeps the results.
+	Spool *spool.Spool
+	// Metrics counts; see [NewMetrics].
+	Metrics *Metrics
+	// Log gets one line for each attempt.
+	Log *slog.Logger
+}
+
+// Runner runs leases. Its methods may be called at once.
+type Runner struct {
+	config  Config
+	self    aitbc.AccountID
+	deps    Deps
+	start   chan *run     // to Run; holds as many as may run, so sending never waits
+	refresh chan struct{} // to Run's refresher; holds one
+
+	mu        sync.Mutex
+	changed   chan struct{} // closed and replaced at every change
+	running   map[string]*run
+	starts    map[string]time.Time // of running and waiting leases
+	sendings  map[string]uint64    // of waiting results: how often each was asked for again
+	ended     ended
+	draining  bool
+	seen      catalog
+	completed int32
+	failed    int32
+}
+
+// run is a lease that runs.
+type run struct {
+	job     job
+	started time.Time
+	cancel  context.CancelCauseFunc // nil until its goroutine has begun
+	stop    error                   // why it must stop; the first reason holds
+}
+
+// Why a run stops before its answer.
+var (
+	errSettle  = errors.New("stopped, to be settled")
+	errRevoked = errors.New("revoked")
+	errLeaving = errors.New("the miner leaves")
+)
+
+// New makes a runner, which starts nothing before Run.
+func New(config Config, deps Deps) *Runner {
+	r := &Runner{
+		config:   config,
+		self:     aitbc.AccountOf(deps.Key.Public().(ed25519.PublicKey)),
+		deps:     deps,
+		start:    make(chan *run, config.Slots),
+		refresh:  make(chan struct{}, 1),
+		changed:  make(chan struct{}),
+		running:  map[string]*run{},
+		starts:   map[string]time.Time{},
+		sendings: map[string]uint64{},
+		ended:    newEnded(),
+	}
+	r.config.Models = nil
+	for _, name := range config.Models {
+		r.config.Models = append(r.config.Models, executor.FullName(name))
+	}
+	return r
+}
+
+// Run runs what is offered until ctx ends, and returns when every run has ended.
+func (r *Runner) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.keepLooking(ctx) })
+	group.Go(func() error {
+		for {
+			select {
+			case <-ctx.Done():
+				r.Abort()
+				return nil
+			case started := <-r.start:
+				group.Go(func() error {
+					r.execute(ctx, started)
+					return nil
+				})
+			}
+		}
+	})
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("run leases: %w", err)
+	}
+	return nil
+}
+
+// Drain makes the miner take nothing new.
+func (r *Runner) Drain() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.draining = true
+	r.change()
+}
+
+// Abort stops all runs; each becomes a failure to tell.
+func (r *Runner) Abort() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, running := range r.running {
+		running.halt(errLeaving)
+	}
+}
+
+// halt stops a run. The runner's mutex is held.
+func (x *run) halt(why error) {
+	if x.stop == nil {
+		x.stop = why
+	}
+	if x.cancel != nil {
+		x.cancel(x.stop)
+	}
+}
+
+// change wakes whoever watches. The mutex is held.
+func (r *Runner) change() {
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+func (r *Runner) allowed(model string) bool {
+	return len(r.config.Models) == 0 || slices.Contains(r.config.Models, model)
+}

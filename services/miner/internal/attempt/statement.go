@@ -1,0 +1,54 @@
+package attempt
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/aitbc/aitbc/clients/go"
+	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/miner/internal/executor"
+	"github.com/aitbc/aitbc/services/miner/internal/spool"
+)
+
+// sign makes the lease's one statement and has it on disk with the answer before it returns. A
+// revocation that came before is obeyed: nothing is signed.
+func (r *Runner) sign(x *run, out *outcome) error {
+	r.mu.Lock()
+	stop := x.stop
+	r.mu.Unlock()
+	if errors.Is(stop, errRevoked) {
+		return errRevoked
+	}
+	j, answer := x.job, out.answer
+	statement := aitbc.Statement{
+		ChainID:          j.lease.ChainID,
+		JobID:            j.lease.JobID,
+		Attempt:          j.lease.Attempt,
+		LeaseHash:        j.lease.Hash(),
+		ResultCommitment: aitbc.Commitment(j.salt, aitbc.ResultHash(answer.Text)),
+		Model:            j.lease.Model,
+		ModelDigest:      j.lease.ModelDigest,
+		ComputeUS:        answer.Compute.Microseconds(),
+		PromptTokens:     answer.PromptTokens,
+		OutputTokens:     answer.OutputTokens,
+		Engine:           out.engine,
+		Stopped:          out.stopped,
+	}
+	body := statement.SigningBytes()
+	result := &coordinatorv1.AttemptResult{
+		LeaseId: j.id(),
+		Result:  string(answer.Text),
+		Metrics: &coordinatorv1.JobMetrics{
+			ComputeTime:     answer.Compute.Seconds(),
+			TokensGenerated: int32(answer.OutputTokens),
+			GpuUtilization:  out.use,
+		},
+		StatementBody:      body,
+		StatementSignature: aitbc.Sign(r.deps.Key, body),
+	}
+	if err := r.deps.Spool.Put(spool.Record{Lease: j.wire, Result: result}); err != nil {
+		return &executor.Failure{Reason: executor.EngineError, Message: "the miner could not keep its result", Err: fmt.Errorf("sign: %w", err)}
+	}
+	out.signed = true
+	return nil
+}

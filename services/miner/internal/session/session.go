@@ -1,0 +1,146 @@
+package session
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/aitbc/aitbc/clients/go"
+	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/internal/obs"
+	"github.com/aitbc/aitbc/services/miner/internal/attempt"
+)
+
+// Orders is who carries out what the coordinator wants. Every order may be repeated; none waits
+// for a job.
+type Orders interface {
+	// Offer takes a lease or refuses it; the outcome is reported.
+	Offer(op attempt.Operator, lease *coordinatorv1.Lease)
+	// Revoke ends a lease, with settle after one signed statement for what was done.
+	Revoke(leaseID string, settle bool) error
+	// Accept keeps the acceptance of a result, which needs no more telling.
+	Accept(op attempt.Operator, leaseID string, acceptance *coordinatorv1.Acceptance) error
+}
+
+// Reports is who knows what there is to tell.
+type Reports interface {
+	// Watch gives a channel that closes at the next change.
+	Watch() <-chan struct{}
+	// Report gives everything there is to tell.
+	Report() attempt.Report
+	// Result reads a waiting result.
+	Result(leaseID string) (*coordinatorv1.AttemptResult, error)
+	// FailureTold ticks off a failure that was sent.
+	FailureTold(leaseID string)
+}
+
+// Worker is both.
+type Worker interface {
+	Orders
+	Reports
+}
+
+// Session keeps a session with one of the coordinators.
+type Session struct {
+	config Config
+	self   aitbc.AccountID
+	worker Worker
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	talk    *talk // nil: there is no session
+	address string
+	lastErr string
+}
+
+// New makes a session that connects when Run is called.
+func New(config Config, worker Worker, log *slog.Logger) (*Session, error) {
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("session config: %w", err)
+	}
+	self := aitbc.AccountOf(config.Key.Public().(ed25519.PublicKey))
+	return &Session{config: config, self: self, worker: worker, log: log, address: config.Addresses[0]}, nil
+}
+
+// Run connects, talks and connects again until ctx ends.
+func (s *Session) Run(ctx context.Context) error {
+	failures := 0
+	for next := 0; ; next++ {
+		address := s.config.Addresses[next%len(s.config.Addresses)]
+		s.note(address, nil, nil)
+		welcomed, err := s.connect(ctx, address)
+		s.note(address, nil, err)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if welcomed {
+			failures = 0
+		}
+		wait := s.config.Backoff.wait(failures, rand.Float64())
+		s.log.Warn("no session", obs.KeyAddr, address, obs.KeyError, err, "retry_in", wait)
+		failures++
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+	}
+}
+
+// note keeps what Status shows. A new attempt leaves the last error standing until there is a session.
+func (s *Session) note(address string, t *talk, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.address, s.talk = address, t
+	switch {
+	case err != nil:
+		s.lastErr = err.Error()
+	case t != nil:
+		s.lastErr = ""
+	}
+}
+
+// Status is a session's state for people.
+type Status struct {
+	// Connected says that there is a session.
+	Connected bool
+	// Address is the coordinator's that is or was last tried.
+	Address string
+	// LastError says why there is no session.
+	LastError string
+}
+
+// Status gives the state.
+func (s *Session) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Status{Connected: s.talk != nil, Address: s.address, LastError: s.lastErr}
+}
+
+var (
+	// ErrNoSession says that there is no coordinator to ask at the moment.
+	ErrNoSession = errors.New("no session with a coordinator")
+	// ErrBusy says that too many claims wait, or one for this job does.
+	ErrBusy = errors.New("too many claims at once")
+)
+
+// Claim asks the coordinator for one particular job and waits for its answer. Errors:
+// [ErrNoSession], [ErrBusy], ctx's.
+func (s *Session) Claim(ctx context.Context, claim *coordinatorv1.JobClaim) (*coordinatorv1.JobClaimAnswer, error) {
+	s.mu.Lock()
+	t := s.talk
+	s.mu.Unlock()
+	if t == nil {
+		return nil, ErrNoSession
+	}
+	return t.claims.ask(ctx, proto.CloneOf(claim))
+}

@@ -1,0 +1,207 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/internal/obs"
+	"github.com/aitbc/aitbc/services/miner/internal/attempt"
+	"github.com/aitbc/aitbc/services/miner/internal/spool"
+)
+
+// The heartbeat interval that a coordinator may ask for, and the one when it asks for none.
+const (
+	minHeartbeat     = 100 * time.Millisecond
+	defaultHeartbeat = 10 * time.Second
+	maxHeartbeat     = time.Minute
+)
+
+// talk is an open session. What was told is known for its length only.
+type talk struct {
+	worker    Worker
+	stream    stream
+	op        attempt.Operator
+	heartbeat time.Duration
+	claims    *claims
+	log       *slog.Logger
+
+	// The sender's own, no lock needed.
+	state   *coordinatorv1.MinerState
+	starts  map[string]bool
+	results map[string]uint64 // the sending that was told, from 1
+}
+
+func newTalk(worker Worker, st stream, op attempt.Operator, welcome *coordinatorv1.SessionWelcome, log *slog.Logger) *talk {
+	heartbeat := welcome.GetHeartbeatInterval().AsDuration()
+	if heartbeat <= 0 {
+		heartbeat = defaultHeartbeat
+	}
+	return &talk{
+		worker: worker, stream: st, op: op, log: log,
+		heartbeat: min(max(heartbeat, minHeartbeat), maxHeartbeat),
+		claims:    newClaims(),
+		starts:    map[string]bool{},
+		results:   map[string]uint64{},
+	}
+}
+
+// hold talks until either side ends it, and waits for both of its goroutines.
+func (t *talk) hold(ctx context.Context, cancel context.CancelCauseFunc) error {
+	defer t.claims.end()
+	var group errgroup.Group
+	group.Go(func() error {
+		err := t.speak(ctx)
+		if !errors.Is(err, io.EOF) { // then the listener gets the reason
+			cancel(err)
+		}
+		return err
+	})
+	group.Go(func() error {
+		err := t.listen()
+		cancel(err)
+		return err
+	})
+	_ = group.Wait() // the first of the two errors is the context's cause
+	return context.Cause(ctx)
+}
+
+// speak is the one sender: it says what is new, at every change and heartbeat.
+func (t *talk) speak(ctx context.Context) error {
+	beat := time.NewTicker(t.heartbeat)
+	defer beat.Stop()
+	changed := t.worker.Watch()
+	if err := t.tellState(t.worker.Report()); err != nil {
+		return err
+	}
+	for {
+		if err := t.tell(t.worker.Report()); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-changed:
+			changed = t.worker.Watch()
+		case <-beat.C:
+			t.state = nil
+		case claim := <-t.claims.queue:
+			if err := t.send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_JobClaim{JobClaim: claim}}); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// tell says what this session has not said yet; the state last, so that it never seems to have lost
+// a lease whose outcome is on its way.
+func (t *talk) tell(report attempt.Report) error {
+	if err := t.tellStarts(report.Starts); err != nil {
+		return err
+	}
+	if err := t.tellResults(report.Results); err != nil {
+		return err
+	}
+	for _, failure := range report.Failures {
+		if err := t.send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_AttemptFailure{AttemptFailure: failure}}); err != nil {
+			return err
+		}
+		t.worker.FailureTold(failure.GetLeaseId())
+	}
+	return t.tellState(report)
+}
+
+func (t *talk) tellStarts(starts []*coordinatorv1.AttemptStart) error {
+	told := make(map[string]bool, len(starts))
+	for _, start := range starts {
+		told[start.GetLeaseId()] = true
+		if t.starts[start.GetLeaseId()] {
+			continue
+		}
+		if err := t.send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_AttemptStart{AttemptStart: start}}); err != nil {
+			return err
+		}
+	}
+	t.starts = told
+	return nil
+}
+
+func (t *talk) tellResults(waiting []attempt.Waiting) error {
+	told := make(map[string]uint64, len(waiting))
+	for _, w := range waiting {
+		told[w.LeaseID] = w.Sending + 1
+		if t.results[w.LeaseID] == w.Sending+1 {
+			continue
+		}
+		result, err := t.worker.Result(w.LeaseID)
+		if errors.Is(err, spool.ErrNotFound) {
+			continue // accepted or revoked just now
+		}
+		if err != nil {
+			// The record is damaged: the other results must not suffer.
+			t.log.Error("cannot read a result", obs.KeyLeaseID, w.LeaseID, obs.KeyError, err)
+			continue
+		}
+		if err := t.send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_AttemptResult{AttemptResult: result}}); err != nil {
+			return err
+		}
+	}
+	t.results = told
+	return nil
+}
+
+func (t *talk) tellState(report attempt.Report) error {
+	if proto.Equal(t.state, report.State) {
+		return nil
+	}
+	t.state = report.State
+	return t.send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_State{State: report.State}})
+}
+
+// send sends a frame; only the sender may. Why a stream ended comes to the listener.
+func (t *talk) send(frame *coordinatorv1.ConnectRequest) error {
+	if err := t.stream.Send(frame); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	return nil
+}
+
+// listen is the one receiver.
+func (t *talk) listen() error {
+	for {
+		frame, err := t.stream.Recv()
+		if err != nil {
+			return fmt.Errorf("receive: %w", err)
+		}
+		if err := t.obey(frame); err != nil {
+			t.log.Error("cannot follow the coordinator", obs.KeyError, err)
+		}
+	}
+}
+
+// obey carries out one frame. An error concerns that frame alone.
+func (t *talk) obey(frame *coordinatorv1.ConnectResponse) error {
+	switch f := frame.GetFrame().(type) {
+	case *coordinatorv1.ConnectResponse_Lease:
+		t.worker.Offer(t.op, f.Lease)
+		return nil
+	case *coordinatorv1.ConnectResponse_LeaseRevocation:
+		revocation := f.LeaseRevocation
+		t.log.Info("lease revoked", obs.KeyLeaseID, revocation.GetLeaseId(), obs.KeyReason, revocation.GetReason(), "settle", revocation.GetSettle())
+		return t.worker.Revoke(revocation.GetLeaseId(), revocation.GetSettle())
+	case *coordinatorv1.ConnectResponse_ResultAcceptance:
+		return t.worker.Accept(t.op, f.ResultAcceptance.GetLeaseId(), f.ResultAcceptance.GetAcceptance())
+	case *coordinatorv1.ConnectResponse_JobClaimAnswer:
+		t.claims.answer(f.JobClaimAnswer)
+		return nil
+	default: // of a later version of the protocol
+		return fmt.Errorf("%w: unexpected frame %T", errProtocol, f)
+	}
+}
