@@ -1,0 +1,62 @@
+# `make` prints what there is. Tools are pinned in modules under tools/ and built once into the
+# user's cache folder (AITBC_CACHE moves it).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PART ?= path
+RACE ?= -race
+# Versions come from git when there is one; the build must not need it.
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unversioned)
+
+help: ## Show this.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Start a whole network, send a job through it, stay up. Ctrl-C stops it.
+	@go build -o bin/devnet ./tools/devnet
+	@exec bin/devnet
+
+build: bin/grpcurl ## Build aitbc and aitbcd (and grpcurl) into bin/.
+	@echo "building bin/aitbc and bin/aitbcd (the first time takes minutes) ..."
+	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./clients/aitbc ./services/aitbcd
+
+bin/grpcurl: tools/grpcurl/go.mod tools/grpcurl/go.sum
+	@echo "building bin/grpcurl ..."
+	@mkdir -p bin && cd tools/grpcurl && go build -o ../../bin/grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl
+
+test: engine check e2e ## Everything, with the race detector.
+
+check: generate-check tidy-check ## The quick part: generated code fresh, vet, all tests but the end-to-end ones.
+	go vet ./...
+	go test $(RACE) -shuffle=on $$(go list ./... | grep -v /tools/e2e)
+	go -C tools/protodeps test ./...
+
+e2e: engine ## The end-to-end tests: real processes, real ledger, real Ollama.
+	go test $(RACE) -shuffle=on -timeout 20m ./tools/e2e/...
+
+engine: ## Find or build Ollama, once.
+	@go run ./tools/engine/cmd/engine ensure
+
+bench: build engine ## Measure; PART names what (path).
+	@go run ./tools/bench -part $(PART)
+
+generate: ## Generate gen/, docs and proto/third_party from the contracts.
+	go run ./tools/generate
+	go run ./services/internal/apierr/gen
+
+generate-check: ## Fail when something generated is not fresh.
+	go run ./tools/generate -check
+
+release-contract: ## Make the contracts of now what `generate` compares with.
+	go run ./tools/generate -release
+
+tidy-check:
+	go mod tidy -diff
+
+lint: ## The architecture's tests.
+	go test ./tools/lint
+
+clean: ## Remove bin/ and the state of `make run`.
+	rm -rf bin state
+
+.PHONY: help run build test check e2e engine bench generate generate-check release-contract tidy-check lint clean

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/aitbc/aitbc/services/coordinator"
+	"github.com/aitbc/aitbc/services/internal/obs"
+)
+
+func newCoordinator() *cobra.Command {
+	var d daemon
+	c := coordinator.DefaultConfig()
+	cmd := &cobra.Command{
+		Use:   "coordinator",
+		Short: "Run a coordinator",
+		Long: `Runs a coordinator: REST and gRPC for clients, streams for miners, settlement with a ledger. Its operator's key must be
+registered on the ledger (keys/operator.key in the state folder; ` + "`aitbcd ledger init`" + ` makes one with its chain).`,
+		Args: requireNoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := load(cmd); err != nil {
+				return err
+			}
+			c.StateDir = d.state
+			return d.withLog("coordinator", func(log *slog.Logger) error {
+				s, err := coordinator.New(c, coordinator.Deps{Logger: log, Registry: obs.NewRegistry()})
+				if err != nil {
+					return err
+				}
+				return s.Run(cmd.Context())
+			})
+		},
+	}
+	d.flags(cmd.Flags())
+	f := cmd.Flags()
+	f.StringVar(&c.OperatorKey, "operator-key", "", "the operator's ledger key (default: keys/operator.key in the state folder)")
+	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the certificate; off loopback required")
+	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file with its key")
+	f.BoolVar(&c.Insecure, "insecure", false, "allow plaintext off loopback")
+	f.StringVar(&c.LedgerURL, "ledger-url", c.LedgerURL, "CometBFT JSON-RPC of a ledger node")
+	f.StringVar(&c.ChainID, "chain-id", "", "the chain it must be (default: whichever is met)")
+	coordinatorFlags(f, &c)
+	cmd.AddCommand(newKeys())
+	return cmd
+}
+
+// coordinatorFlags defines what the coordinator of `aitbcd dev` has too.
+func coordinatorFlags(f *pflag.FlagSet, c *coordinator.Config) {
+	f.StringVar(&c.RESTListen, coordinator.FlagRESTListen, c.RESTListen, "REST gateway")
+	f.StringVar(&c.GRPCListen, coordinator.FlagGRPCListen, c.GRPCListen, "gRPC, for clients and miners")
+	f.StringVar(&c.MetricsListen, coordinator.FlagMetricsListen, c.MetricsListen, "the coordinator's /metrics; empty: none")
+	f.DurationVar(&c.QueueTimeout, "queue-timeout", c.QueueTimeout, "how long a job may wait for a miner, unless its client says")
+	f.DurationVar(&c.ExecutionLimit, "execution-limit", c.ExecutionLimit, "how long an attempt may run, unless its client says")
+	f.DurationVar(&c.TotalTimeout, "total-timeout", c.TotalTimeout, "how long a job may take in all, unless its client says")
+	f.Uint32Var(&c.MaxAttempts, "max-attempts", c.MaxAttempts, "how often a job is handed to a miner at most")
+	f.Float64Var(&c.RateLimit, "rate-limit", c.RateLimit, "calls per second and key; 0: no limit")
+	f.IntVar(&c.RateBurst, "rate-burst", c.RateBurst, "calls of a key at once")
+}

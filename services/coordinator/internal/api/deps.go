@@ -1,0 +1,86 @@
+package api
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
+	"github.com/aitbc/aitbc/services/coordinator/internal/job"
+	"github.com/aitbc/aitbc/services/coordinator/internal/store"
+)
+
+// Jobs runs jobs for clients. All methods are safe for concurrent use.
+type Jobs interface {
+	// Submit makes a job durable and starts its escrow; a repeated request id gives the first job.
+	// Errors: those of the contract's SubmitJob.
+	Submit(ctx context.Context, r dispatch.SubmitRequest) (job.Job, error)
+	// Cancel ends a live job of this client. Errors: JOB_NOT_FOUND, WRONG_STATE.
+	Cancel(ctx context.Context, client aitbc.AccountID, id aitbc.JobID) (job.Job, error)
+}
+
+// Leases runs jobs for miners that speak no stream. All methods are safe for concurrent use.
+type Leases interface {
+	// Leases lists what the miner holds, by job id.
+	Leases(ctx context.Context, miner aitbc.AccountID) ([]dispatch.Handover, error)
+	// Start reports that the miner's attempt runs, since startedAt by its clock; zero: now.
+	// Errors: LEASE_NOT_HELD.
+	Start(ctx context.Context, miner aitbc.AccountID, id aitbc.JobID, startedAt time.Time) (job.Job, error)
+	// CompleteParts takes a result with the parts of its statement and gives the job with its
+	// completion; a repeat gives the same. Errors: LEASE_NOT_HELD, PROOF_REJECTED, WRONG_STATE.
+	CompleteParts(ctx context.Context, miner aitbc.AccountID, c dispatch.Completion) (job.Job, error)
+}
+
+// Network is what the coordinator knows of its miners.
+type Network interface {
+	// Miners lists them by id.
+	Miners() []dispatch.MinerView
+	// Models lists what they have, by name.
+	Models() []dispatch.ModelView
+	// Held gives what is in escrow for a client's jobs that are not done, and what waits to be.
+	Held(client aitbc.AccountID) (escrowed, waiting aitbc.Amount)
+}
+
+// Reader reads stored jobs; store.Store is one.
+type Reader interface {
+	Job(ctx context.Context, id aitbc.JobID) (job.Job, error)
+	Result(ctx context.Context, id aitbc.JobID) (string, error)
+	Jobs(ctx context.Context, q store.JobQuery) ([]job.Job, error)
+}
+
+var (
+	_ Jobs    = (*dispatch.Dispatcher)(nil)
+	_ Leases  = (*dispatch.Dispatcher)(nil)
+	_ Network = (*dispatch.Dispatcher)(nil)
+	_ Reader  = store.Reader(nil)
+)
+
+// Deps are what the handlers lean on; all are required.
+type Deps struct {
+	Jobs    Jobs
+	Leases  Leases
+	Network Network
+	Reader  Reader
+	// Ledger gives balances, prices and miners' keys.
+	Ledger dispatch.Ledger
+	// ChainID is the ledger's; Operator is the operator's public key.
+	ChainID  string
+	Operator ed25519.PublicKey
+}
+
+// Register puts all handlers on the server.
+func Register(server grpc.ServiceRegistrar, d Deps) error {
+	if d.Jobs == nil || d.Leases == nil || d.Network == nil || d.Reader == nil || d.Ledger == nil || len(d.Operator) != ed25519.PublicKeySize {
+		return errors.New("api: jobs, leases, network, reader, ledger and the operator's key are required")
+	}
+	coordinatorv1.RegisterJobServiceServer(server, &jobServer{deps: d})
+	coordinatorv1.RegisterLeaseServiceServer(server, &leaseServer{deps: d})
+	coordinatorv1.RegisterReceiptServiceServer(server, &receiptServer{deps: d})
+	coordinatorv1.RegisterNetworkServiceServer(server, &networkServer{deps: d})
+	return nil
+}

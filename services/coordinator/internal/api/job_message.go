@@ -1,0 +1,70 @@
+package api
+
+import (
+	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/coordinator/internal/job"
+	"github.com/aitbc/aitbc/services/internal/apierr"
+)
+
+const microsecondsPerSecond = 1e6
+
+// jobMessage is a job as its client sees it.
+func jobMessage(j job.Job, result string) *coordinatorv1.Job {
+	message := &coordinatorv1.Job{
+		JobId:       j.ID.String(),
+		Status:      string(j.Status()),
+		Phase:       string(j.Phase),
+		Type:        j.Type,
+		Model:       j.Model,
+		Result:      result,
+		SubmittedAt: stamp(j.SubmittedAt),
+		StartedAt:   stamp(j.StartedAt),
+		CompletedAt: stamp(j.CompletedAt),
+		MaxPrice:    j.Order.MaxPrice.String(),
+		TxHash:      hexOrEmpty(j.EscrowTx),
+		Attempts:    int32(j.Attempt),
+		MinerId:     accountOrEmpty(j.Miner),
+		ModelDigest: hexOrEmpty(j.ModelDigest),
+		Metrics:     metricsMessage(j.Completion),
+		Error:       errorMessage(j),
+	}
+	if s := j.Settlement; s != nil {
+		message.Cost = s.Paid.String()
+		message.Refund = refundMessage(s)
+		if s.HasReceipt {
+			message.ReceiptId = j.ID.ReceiptID()
+		}
+	}
+	return message
+}
+
+func metricsMessage(c *job.Completion) *coordinatorv1.JobMetrics {
+	if c == nil {
+		return nil
+	}
+	return &coordinatorv1.JobMetrics{
+		ComputeTime:     float64(c.Statement.ComputeUS) / microsecondsPerSecond,
+		TokensGenerated: int32(c.Statement.OutputTokens),
+		GpuUtilization:  c.GPUUtilization,
+	}
+}
+
+// errorMessage is shown as soon as the job is heading for its end. A waiting job keeps the failure
+// of its last attempt, which is no failure of its own yet.
+func errorMessage(j job.Job) *coordinatorv1.JobError {
+	if j.Failure.IsZero() || (j.Outcome != job.StatusFailed && j.Outcome != job.StatusCancelled) {
+		return nil
+	}
+	return &coordinatorv1.JobError{Reason: apierr.Word(j.Failure.Reason), Message: j.Failure.Message}
+}
+
+func refundMessage(s *job.Settlement) *coordinatorv1.JobRefund {
+	if s.Refunded == 0 {
+		return nil
+	}
+	return &coordinatorv1.JobRefund{
+		Amount:  s.Refunded.String(),
+		TxHash:  hexOrEmpty(s.TxHash),
+		FinalAt: stamp(s.RefundFinalAt),
+	}
+}

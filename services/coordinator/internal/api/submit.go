@@ -1,0 +1,76 @@
+package api
+
+import (
+	"crypto/ed25519"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
+	"github.com/aitbc/aitbc/services/internal/apierr"
+)
+
+// submitRequest translates a submission. Its fields are in their ranges already.
+func submitRequest(client aitbc.AccountID, r *coordinatorv1.SubmitJobRequest) (dispatch.SubmitRequest, error) {
+	request := dispatch.SubmitRequest{
+		Client:    client,
+		RequestID: r.GetRequestId(),
+		Type:      r.GetType(),
+		Model:     r.GetModel(),
+		Prompt:    r.GetPrompt(),
+		Options:   options(r.GetOptions()),
+		// An absent timeout is a nil duration, which is zero: the default.
+		Queue:     r.GetTimeouts().GetQueue().AsDuration(),
+		Execution: r.GetTimeouts().GetExecution().AsDuration(),
+		Total:     r.GetTimeouts().GetTotal().AsDuration(),
+	}
+	var err error
+	if request.Digest, err = parseDigest("model_digest", r.GetModelDigest()); err != nil {
+		return request, err
+	}
+	if request.MaxPrice, err = maxPrice(r.GetMaxPrice()); err != nil {
+		return request, err
+	}
+	request.Order, err = signedOrder(r.GetOrder())
+	return request, err
+}
+
+func maxPrice(text string) (aitbc.Amount, error) {
+	if text == "" {
+		return 0, nil
+	}
+	amount, err := aitbc.ParseAmount(text)
+	if err != nil || amount == 0 {
+		return 0, apierr.InvalidField("max_price", "must be coin text above zero with at most six decimals, such as \"0.25aitbc\"").WithCause(err)
+	}
+	return amount, nil
+}
+
+func options(o *coordinatorv1.JobOptions) aitbc.Options {
+	if o == nil {
+		return aitbc.Options{}
+	}
+	return aitbc.Options{
+		Temperature:   o.Temperature,
+		NumPredict:    o.NumPredict,
+		TopP:          o.TopP,
+		TopK:          o.TopK,
+		MinP:          o.MinP,
+		RepeatPenalty: o.RepeatPenalty,
+		Seed:          o.Seed,
+		Stop:          o.GetStop(),
+	}
+}
+
+func signedOrder(o *coordinatorv1.SignedOrder) (*dispatch.SignedOrder, error) {
+	if o == nil {
+		return nil, nil
+	}
+	if n := len(o.GetPublicKey()); n != 0 && n != ed25519.PublicKeySize {
+		return nil, apierr.InvalidField("order.public_key", "must be %d bytes long, got %d", ed25519.PublicKeySize, n)
+	}
+	signed := &dispatch.SignedOrder{Body: o.GetBody(), Signature: o.GetSignature(), Salt: aitbc.Salt(o.GetSalt())}
+	if len(o.GetPublicKey()) != 0 {
+		signed.PublicKey = ed25519.PublicKey(o.GetPublicKey())
+	}
+	return signed, nil
+}

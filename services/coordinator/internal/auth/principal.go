@@ -1,0 +1,31 @@
+package auth
+
+import (
+	"context"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	"github.com/aitbc/aitbc/services/coordinator/internal/store"
+)
+
+// Principal is who a call comes from.
+type Principal struct {
+	// KeyID names the key.
+	KeyID string
+	// Scope is what the key may be used for.
+	Scope store.Scope
+	// Account is whose key it is: a client's, a miner's or an admin's account.
+	Account aitbc.AccountID
+}
+
+type principalKey struct{}
+
+// With puts a principal into the context.
+func With(ctx context.Context, p Principal) context.Context {
+	return context.WithValue(ctx, principalKey{}, p)
+}
+
+// From gives the call's principal; ok is false in calls of open methods.
+func From(ctx context.Context) (p Principal, ok bool) {
+	p, ok = ctx.Value(principalKey{}).(Principal)
+	return p, ok
+}

@@ -1,0 +1,141 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/coordinator/internal/job"
+	"github.com/aitbc/aitbc/services/coordinator/internal/store"
+	"github.com/aitbc/aitbc/services/internal/obs"
+)
+
+// change is one step of one job on its way through the store.
+type change struct {
+	id aitbc.JobID
+	// step makes the step, on the committer's goroutine. It is pure.
+	step func(job.Job) (job.Job, job.Message, error)
+	// also writes what belongs to the step; nil: nothing.
+	also func(store.Tx) error
+	// reported says that the miner itself ended its attempt, so it need not be told.
+	reported bool
+
+	// What became of it: the job before and after, its number among all changes, whether the step
+	// changed anything and owes something, or why the step was refused.
+	before, job job.Job
+	number      uint64
+	moved       bool
+	owed        job.Message
+	refused     error
+}
+
+// commit makes the steps in one transaction and then lets memory follow. A step that is refused
+// says so in its change and keeps no other from being made; the error is the store's or the
+// context's, and then nothing was written.
+func (d *Dispatcher) commit(ctx context.Context, changes ...*change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	err := d.deps.Committer.Commit(ctx, func(tx store.Tx) error {
+		for _, c := range changes {
+			if err := d.write(tx, c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("commit %d changes: %w", len(changes), err)
+	}
+	d.committed(ctx, changes)
+	return nil
+}
+
+// write makes one step in the transaction.
+func (d *Dispatcher) write(tx store.Tx, c *change) error {
+	d.commits++
+	c.number, c.moved, c.owed, c.refused = d.commits, false, job.None, nil
+	var err error
+	c.before, err = tx.Job(c.id)
+	if errors.Is(err, store.ErrNotFound) {
+		c.refused = job.ErrNotFound
+		return c.writeAlso(tx)
+	}
+	if err != nil {
+		return err
+	}
+	c.job, c.owed, c.refused = c.step(c.before)
+	if c.refused != nil {
+		return nil
+	}
+	c.moved = !reflect.DeepEqual(c.before, c.job)
+	if c.moved {
+		if err := tx.UpdateJob(c.job); err != nil {
+			return err
+		}
+	}
+	if c.owed != job.None {
+		if _, err := tx.Owe(c.id, c.owed); err != nil {
+			return err
+		}
+	}
+	return c.writeAlso(tx)
+}
+
+func (c *change) writeAlso(tx store.Tx) error {
+	if c.also == nil {
+		return nil
+	}
+	return c.also(tx)
+}
+
+func (d *Dispatcher) committed(ctx context.Context, changes []*change) {
+	now, owed := clock(), false
+	d.mu.Lock()
+	for _, c := range changes {
+		if c.refused == nil && c.moved {
+			d.apply(now, c)
+		}
+		owed = owed || c.refused == nil && c.owed != job.None
+	}
+	d.mu.Unlock()
+	d.signal()
+	if owed {
+		d.deps.Outbox.Notify()
+	}
+	for _, c := range changes {
+		if c.refused == nil && c.moved {
+			d.logStep(ctx, c)
+		}
+	}
+}
+
+// logStep writes the one line that each step of a job has.
+func (d *Dispatcher) logStep(ctx context.Context, c *change) {
+	j := c.job
+	attrs := []slog.Attr{
+		slog.String(obs.KeyJobID, j.ID.String()),
+		slog.String("from", string(c.before.Phase)),
+		slog.String("phase", string(j.Phase)),
+		slog.String("status", string(j.Status())),
+	}
+	if j.Attempt > 0 {
+		attrs = append(attrs, slog.Uint64(obs.KeyAttempt, uint64(j.Attempt)), slog.String(obs.KeyMinerID, j.Miner.String()))
+	}
+	if !j.Failure.IsZero() {
+		attrs = append(attrs, slog.String(obs.KeyReason, word(j.Failure.Reason)), slog.String("failure", j.Failure.Message))
+	}
+	if s := j.Settlement; s != nil {
+		attrs = append(attrs, slog.String("paid", s.Paid.String()), slog.Int64(obs.KeyHeight, s.Height))
+	}
+	d.deps.Log.LogAttrs(ctx, slog.LevelInfo, "job moved", attrs...)
+}
+
+// word gives a reason without its prefix, as people see it.
+func word(reason coordinatorv1.ErrorReason) string {
+	return reason.String()[len("ERROR_REASON_"):]
+}

@@ -1,0 +1,133 @@
+package dispatch
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	"github.com/aitbc/aitbc/services/coordinator/internal/job"
+	"github.com/aitbc/aitbc/services/coordinator/internal/scheduler"
+)
+
+// Dispatcher runs jobs. Its methods are safe for concurrent use. They wait for their commit, which
+// needs the Committer to run; jobs are handed out and time out while Run runs.
+type Dispatcher struct {
+	config   Config
+	deps     Deps
+	operator aitbc.AccountID
+
+	// commits numbers the changes. It is touched on the committer's goroutine only.
+	commits uint64
+
+	// wake tells Run to look again; capacity 1.
+	wake chan struct{}
+
+	mu        sync.Mutex // guards all below
+	scheduler *scheduler.Scheduler
+	live      map[aitbc.JobID]*entry // jobs that are not done, and those being submitted
+	miners    map[aitbc.AccountID]*miner
+	sessions  uint64               // the number of the last session
+	models    map[string]time.Time // when each model was first seen
+	held      map[aitbc.AccountID]holding
+	// escrowMoved is closed and replaced when the outcome of some escrow becomes known.
+	escrowMoved chan struct{}
+	timers      timers
+	tried       map[aitbc.JobID]*entry // queued again after a failure that is not worth waiting
+	unsent      map[aitbc.JobID]*entry // leases to send whose payload is not in memory
+	cached      int                    // bytes of payloads in entries
+}
+
+// New reads the jobs that are not done and makes a dispatcher of them. A miner that holds a lease
+// has job.UnknownGrace from now to connect.
+func New(ctx context.Context, config Config, deps Deps) (*Dispatcher, error) {
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("dispatch configuration: %w", err)
+	}
+	if err := deps.validate(); err != nil {
+		return nil, fmt.Errorf("dispatch: %w", err)
+	}
+	d := &Dispatcher{
+		config:      config,
+		deps:        deps,
+		operator:    aitbc.AccountOf(deps.Operator.Public().(ed25519.PublicKey)),
+		wake:        make(chan struct{}, 1),
+		scheduler:   scheduler.New(config.Scheduler, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))),
+		live:        make(map[aitbc.JobID]*entry),
+		miners:      make(map[aitbc.AccountID]*miner),
+		models:      make(map[string]time.Time),
+		held:        make(map[aitbc.AccountID]holding),
+		escrowMoved: make(chan struct{}),
+		tried:       make(map[aitbc.JobID]*entry),
+		unsent:      make(map[aitbc.JobID]*entry),
+	}
+	if err := d.restore(ctx); err != nil {
+		return nil, fmt.Errorf("read the live jobs: %w", err)
+	}
+	return d, nil
+}
+
+// restorePage is how many jobs are read at once.
+const restorePage = 500
+
+func (d *Dispatcher) restore(ctx context.Context) error {
+	now := clock()
+	d.mu.Lock() // nobody else has d yet: for the sake of what is called
+	defer d.mu.Unlock()
+	var after aitbc.JobID
+	for {
+		page, err := d.deps.Store.Live(ctx, after, restorePage)
+		if err != nil {
+			return err
+		}
+		for _, j := range page {
+			d.adopt(now, j)
+			after = j.ID
+		}
+		if len(page) < restorePage {
+			return nil
+		}
+	}
+}
+
+// adopt takes a job from the store in. Its queue timeout goes on from where it was.
+func (d *Dispatcher) adopt(now time.Time, j job.Job) {
+	e := d.enter(j.ID, j.Order)
+	e.job = j
+	if j.HasLease() {
+		d.takeLease(e)
+		e.graceUntil = now.Add(job.UnknownGrace)
+		if d.miners[j.Miner] == nil { // until it connects or is forgotten
+			m := &miner{id: j.Miner, leases: make(map[aitbc.JobID]*entry)}
+			d.miners[j.Miner] = m
+			d.awaitMiner(now, m)
+		}
+		d.miners[j.Miner].leases[j.ID] = e
+	}
+	d.follow(e)
+}
+
+// ChainID gives the chain that everything signed here names.
+func (d *Dispatcher) ChainID() string { return d.config.ChainID }
+
+// Operator gives the operator's account.
+func (d *Dispatcher) Operator() aitbc.AccountID { return d.operator }
+
+// OperatorKey gives the operator's public key, with which leases and acceptances are checked.
+func (d *Dispatcher) OperatorKey() ed25519.PublicKey {
+	return d.deps.Operator.Public().(ed25519.PublicKey)
+}
+
+// clock gives the time as the store keeps it: UTC, whole microseconds.
+func clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// signal tells Run to look again.
+func (d *Dispatcher) signal() {
+	select {
+	case d.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}

@@ -1,0 +1,277 @@
+package dispatch
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"slices"
+	"time"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/coordinator/internal/job"
+	"github.com/aitbc/aitbc/services/coordinator/internal/scheduler"
+)
+
+// ErrReplaced says that a session is no longer its miner's: it must end.
+var ErrReplaced = errors.New("a newer session of the miner has replaced this one")
+
+// Registration is a miner that has proven its key.
+type Registration struct {
+	// ID is its account, Key its public key, Stake its stake by the ledger.
+	ID    aitbc.AccountID
+	Key   ed25519.PublicKey
+	Stake aitbc.Amount
+	// Link is the way to it.
+	Link Link
+}
+
+// miner is a miner with a session, or whose session ended less than job.UnknownGrace ago.
+type miner struct {
+	timer   // when it is forgotten; set only while it has no session
+	id      aitbc.AccountID
+	key     ed25519.PublicKey
+	stake   aitbc.Amount
+	since   time.Time
+	session uint64
+	// link is nil while there is no session. spoken: the session's first state has come, and from
+	// then on leases are sent.
+	link   Link
+	spoken bool
+	state  MinerState
+	// leases are the jobs it holds.
+	leases map[aitbc.JobID]*entry
+}
+
+// here reports whether the miner can be talked to.
+func (m *miner) here() bool { return m != nil && m.link != nil && m.spoken }
+
+// MinerConnected opens a session and gives its number. An older session of the miner is ended.
+// Nothing is sent before its first MinerState.
+func (d *Dispatcher) MinerConnected(r Registration) uint64 {
+	now := clock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	m := d.miners[r.ID]
+	if m == nil {
+		m = &miner{id: r.ID, leases: make(map[aitbc.JobID]*entry)}
+		d.miners[r.ID] = m
+	}
+	if m.link != nil {
+		m.link.End()
+	}
+	d.timers.stop(&m.timer)
+	d.sessions++
+	m.key, m.stake, m.since = r.Key, r.Stake, now
+	m.session, m.link, m.spoken = d.sessions, r.Link, false
+	return m.session
+}
+
+// MinerState takes in what a miner says of itself and brings both sides in line: leases that it
+// should run and does not know are sent, what it lists and does not hold is revoked. Saying the
+// same again changes nothing. Errors: ErrReplaced, the store's.
+func (d *Dispatcher) MinerState(ctx context.Context, id aitbc.AccountID, session uint64, s MinerState) error {
+	for _, model := range s.Models {
+		model.Name = FullName(model.Name)
+	}
+	now := clock()
+	d.mu.Lock()
+	m := d.miners[id]
+	if m == nil || m.session != session {
+		d.mu.Unlock()
+		return ErrReplaced
+	}
+	first := !m.spoken
+	m.state, m.spoken = s, true
+	listed := make(map[aitbc.JobID]uint32, len(s.Running)+len(s.Finished))
+	strangers := d.match(m, listed)
+	changes := d.meet(m, listed, first)
+	d.describe(now, m, countRunning(s.Running, strangers))
+	d.mu.Unlock()
+	d.signal()
+	if err := d.commit(ctx, changes...); err != nil {
+		return err
+	}
+	return d.refuseStrangers(ctx, id, session, strangers)
+}
+
+// lease names a lease that a miner lists.
+type lease struct {
+	job     aitbc.JobID
+	attempt uint32
+	text    string
+}
+
+// match sorts what the miner lists into leases that it holds, which it adds to listed, and others.
+func (d *Dispatcher) match(m *miner, listed map[aitbc.JobID]uint32) (strangers []lease) {
+	for _, text := range slices.Concat(m.state.Running, m.state.Finished) {
+		id, attempt, err := aitbc.ParseLeaseID(text)
+		if err == nil && m.leases[id] != nil && m.leases[id].job.HeldBy(m.id, attempt) {
+			listed[id] = attempt
+			continue
+		}
+		strangers = append(strangers, lease{job: id, attempt: attempt, text: text})
+	}
+	return strangers
+}
+
+// meet goes through the leases that the miner holds: its stream is back, and it may have to hear
+// of them.
+func (d *Dispatcher) meet(m *miner, listed map[aitbc.JobID]uint32, first bool) []*change {
+	var changes []*change
+	for id, e := range m.leases {
+		_, known := listed[id]
+		switch {
+		case known:
+			e.sentOn = m.session
+			if first && !e.job.StopBy.IsZero() {
+				m.link.Revoke(e.leaseID(), e.job.Failure.Reason, true)
+			}
+		case e.sentOn != m.session:
+			d.send(m, e)
+		}
+		if !e.graceUntil.IsZero() {
+			e.graceUntil = time.Time{}
+			d.schedule(e)
+		}
+		if e.job.Phase == job.Unknown {
+			changes = append(changes, &change{id: id, step: job.Job.Found})
+		}
+	}
+	return changes
+}
+
+// send hands the current lease of a job over, at once or, when its payload is not in memory, by
+// way of Run. A job that is being stopped is not begun.
+func (d *Dispatcher) send(m *miner, e *entry) {
+	if !e.job.StopBy.IsZero() {
+		return
+	}
+	if e.payload == nil {
+		d.unsent[e.job.ID] = e
+		return
+	}
+	d.sendWith(m, e, *e.payload)
+}
+
+func (d *Dispatcher) sendWith(m *miner, e *entry, payload job.Payload) {
+	e.sentOn = m.session
+	m.link.Lease(Handover{Job: e.job, Payload: payload})
+}
+
+func countRunning(running []string, strangers []lease) int {
+	n := 0
+	for _, l := range strangers {
+		if slices.Contains(running, l.text) {
+			n++
+		}
+	}
+	return n
+}
+
+// describe tells the scheduler what the miner is like now. Leases that it runs and does not hold
+// take its slots too.
+func (d *Dispatcher) describe(now time.Time, m *miner, busy int) {
+	described := scheduler.Miner{
+		ID:       m.id,
+		Stake:    m.stake,
+		Slots:    m.state.Slots,
+		Busy:     busy,
+		Floor:    m.state.PriceFloor,
+		Draining: m.state.Draining,
+		Away:     m.link == nil,
+	}
+	for _, model := range m.state.Models {
+		digest, err := aitbc.ParseHash(model.GetDigest())
+		if err != nil {
+			continue // without a digest nobody could say later what has run
+		}
+		described.Models = append(described.Models, scheduler.Model{Name: model.GetName(), Digest: digest, Warm: model.GetWarm()})
+		if d.models[model.GetName()].IsZero() {
+			d.models[model.GetName()] = now
+		}
+	}
+	d.scheduler.SetMiner(described)
+}
+
+// refuseStrangers revokes leases that a miner lists and does not hold, but for those whose result
+// was accepted: the miner will hear so when it sends that again.
+func (d *Dispatcher) refuseStrangers(ctx context.Context, id aitbc.AccountID, session uint64, strangers []lease) error {
+	var refused []string
+	for _, l := range strangers {
+		accepted, err := d.accepted(ctx, id, l)
+		if err != nil {
+			return err
+		}
+		if !accepted {
+			refused = append(refused, l.text)
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	m := d.miners[id]
+	if m == nil || m.session != session || m.link == nil {
+		return nil
+	}
+	for _, text := range refused {
+		m.link.Revoke(text, coordinatorv1.ErrorReason_ERROR_REASON_LEASE_NOT_HELD, false)
+	}
+	return nil
+}
+
+// accepted reports whether the result of a lease was accepted, or the lease is held after all.
+func (d *Dispatcher) accepted(ctx context.Context, id aitbc.AccountID, l lease) (bool, error) {
+	if l.attempt == 0 {
+		return false, nil // not a lease's id
+	}
+	j, err := d.read(ctx, l.job)
+	if errors.Is(err, job.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return j.HeldBy(id, l.attempt) || hasResultOf(j, id, l.attempt), nil
+}
+
+// hasResultOf reports whether the job's accepted result is that of this attempt.
+func hasResultOf(j job.Job, id aitbc.AccountID, attempt uint32) bool {
+	return j.Completion != nil && j.Miner == id && j.Completion.Statement.Attempt == attempt
+}
+
+// MinerGone ends a session. What the miner holds becomes unknown; it has job.UnknownGrace to come
+// back. A session that was replaced ends without notice.
+func (d *Dispatcher) MinerGone(ctx context.Context, id aitbc.AccountID, session uint64) error {
+	now := clock()
+	d.mu.Lock()
+	m := d.miners[id]
+	if m == nil || m.session != session || m.link == nil {
+		d.mu.Unlock()
+		return nil
+	}
+	m.link, m.spoken = nil, false
+	d.awaitMiner(now, m)
+	var changes []*change
+	for jobID, e := range m.leases {
+		e.graceUntil = now.Add(job.UnknownGrace)
+		d.schedule(e)
+		changes = append(changes, &change{id: jobID, step: job.Job.Lost})
+	}
+	d.describe(now, m, 0)
+	d.mu.Unlock()
+	d.signal()
+	return d.commit(context.WithoutCancel(ctx), changes...) // the session's own context has ended
+}
+
+// awaitMiner sets the time until which a miner without a session is remembered: as long as its
+// leases are.
+func (d *Dispatcher) awaitMiner(now time.Time, m *miner) {
+	m.timer.miner = m
+	d.timers.set(&m.timer, now.Add(job.UnknownGrace))
+}
+
+// forgetMiner ends the wait for a miner.
+func (d *Dispatcher) forgetMiner(m *miner) {
+	d.scheduler.DropMiner(m.id)
+	delete(d.miners, m.id)
+}

@@ -1,0 +1,92 @@
+// Package gateway is the coordinator's REST port: the contract's routes over the in-process
+// connection, and the few paths that are no calls: /healthz and /openapi.json.
+//
+// What is strict about the routes is in services/internal/gateway. The order of the services below
+// is immaterial as long as no route hides another, which a test proves.
+//
+// Start reading at New.
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
+	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/gen/openapi"
+	"github.com/aitbc/aitbc/services/internal/gateway"
+)
+
+// healthTimeout bounds the question behind /healthz.
+const healthTimeout = 2 * time.Second
+
+// Handler serves the coordinator's REST port.
+type Handler struct {
+	routes *gateway.Gateway
+	health healthv1.HealthClient
+}
+
+var _ http.Handler = (*Handler)(nil)
+
+// New serves the coordinator's contracts over its in-process connection, which stays the caller's
+// to close.
+func New(ctx context.Context, o gateway.Options, conn *grpc.ClientConn) (*Handler, error) {
+	routes, err := gateway.New(ctx, o, conn, services()...)
+	if err != nil {
+		return nil, err
+	}
+	return &Handler{routes: routes, health: healthv1.NewHealthClient(conn)}, nil
+}
+
+func services() []gateway.Service {
+	return []gateway.Service{
+		{
+			Descriptor: coordinatorv1.File_aitbc_coordinator_v1_job_service_proto.Services().ByName("JobService"),
+			Register:   coordinatorv1.RegisterJobServiceHandler,
+		},
+		{
+			Descriptor: coordinatorv1.File_aitbc_coordinator_v1_lease_service_proto.Services().ByName("LeaseService"),
+			Register:   coordinatorv1.RegisterLeaseServiceHandler,
+		},
+		{
+			Descriptor: coordinatorv1.File_aitbc_coordinator_v1_receipt_service_proto.Services().ByName("ReceiptService"),
+			Register:   coordinatorv1.RegisterReceiptServiceHandler,
+		},
+		{
+			Descriptor: coordinatorv1.File_aitbc_coordinator_v1_network_service_proto.Services().ByName("NetworkService"),
+			Register:   coordinatorv1.RegisterNetworkServiceHandler,
+		},
+	}
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	switch {
+	case r.URL.Path == "/healthz" && reads:
+		h.serveHealth(w, r)
+	case r.URL.Path == "/openapi.json" && reads:
+		w.Header().Set("Content-Type", "application/json")
+		// A caller that is gone cannot be told.
+		_, _ = w.Write([]byte(openapi.Coordinator))
+	default:
+		h.routes.ServeHTTP(w, r)
+	}
+}
+
+// serveHealth answers 200 while the server takes calls, else 503.
+func (h *Handler) serveHealth(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), healthTimeout)
+	defer cancel()
+	answer, err := h.health.Check(ctx, &healthv1.HealthCheckRequest{})
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil || answer.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = w.Write([]byte(`{"status":"not serving"}` + "\n"))
+		return
+	}
+	_, _ = w.Write([]byte(`{"status":"serving"}` + "\n"))
+}

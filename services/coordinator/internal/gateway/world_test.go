@@ -1,0 +1,226 @@
+package gateway_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/coordinator/internal/api"
+	"github.com/aitbc/aitbc/services/coordinator/internal/auth"
+	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
+	"github.com/aitbc/aitbc/services/coordinator/internal/gateway"
+	"github.com/aitbc/aitbc/services/coordinator/internal/job"
+	"github.com/aitbc/aitbc/services/coordinator/internal/store"
+	edge "github.com/aitbc/aitbc/services/internal/gateway"
+	"github.com/aitbc/aitbc/services/internal/rpc"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is everything behind the handlers, scripted: each answer is a field.
+type world struct {
+	mu        sync.Mutex
+	submitted []dispatch.SubmitRequest
+	completed []dispatch.Completion
+	started   []time.Time
+
+	submitErr error
+	cancelErr error
+	leaseErr  error
+	fundsErr  error
+	jobs      map[aitbc.JobID]job.Job
+	results   map[aitbc.JobID]string
+	leases    []dispatch.Handover
+	miners    []dispatch.MinerView
+	models    []dispatch.ModelView
+	keys      map[aitbc.Hash]store.Key
+	keysErr   error
+	panics    bool
+}
+
+func (w *world) Submit(_ context.Context, r dispatch.SubmitRequest) (job.Job, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.panics {
+		panic("a secret")
+	}
+	if w.submitErr != nil {
+		return job.Job{}, w.submitErr
+	}
+	w.submitted = append(w.submitted, r)
+	return job.Job{ID: jobID, Phase: job.Escrowing, SubmittedAt: submittedAt}, nil
+}
+
+func (w *world) Cancel(_ context.Context, _ aitbc.AccountID, id aitbc.JobID) (job.Job, error) {
+	return w.jobs[id], w.cancelErr
+}
+
+func (w *world) Leases(context.Context, aitbc.AccountID) ([]dispatch.Handover, error) {
+	return w.leases, w.leaseErr
+}
+
+func (w *world) Start(_ context.Context, _ aitbc.AccountID, id aitbc.JobID, at time.Time) (job.Job, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.started = append(w.started, at)
+	return w.jobs[id], w.leaseErr
+}
+
+func (w *world) CompleteParts(_ context.Context, _ aitbc.AccountID, c dispatch.Completion) (job.Job, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.completed = append(w.completed, c)
+	return w.jobs[c.JobID], w.leaseErr
+}
+
+func (w *world) Miners() []dispatch.MinerView { return w.miners }
+func (w *world) Models() []dispatch.ModelView { return w.models }
+
+func (w *world) Held(aitbc.AccountID) (escrowed, waiting aitbc.Amount) { return 2_000_000, 500_000 }
+
+func (w *world) Job(_ context.Context, id aitbc.JobID) (job.Job, error) {
+	j, ok := w.jobs[id]
+	if !ok {
+		return j, store.ErrNotFound
+	}
+	return j, nil
+}
+
+func (w *world) Result(_ context.Context, id aitbc.JobID) (string, error) {
+	result, ok := w.results[id]
+	if !ok {
+		return "", store.ErrNotFound
+	}
+	return result, nil
+}
+
+// Jobs lists newest first, as the store does.
+func (w *world) Jobs(_ context.Context, q store.JobQuery) ([]job.Job, error) {
+	var page []job.Job
+	for n := byte(255); n > 0 && len(page) < q.Limit; n-- {
+		j, ok := w.jobs[numbered(n)]
+		if !ok || j.Order.Client != q.Client || (q.Status != "" && j.Status() != q.Status) {
+			continue
+		}
+		if q.Before == (aitbc.JobID{}) || n < q.Before[15] {
+			page = append(page, j)
+		}
+	}
+	return page, nil
+}
+
+func (w *world) Terms(context.Context) (dispatch.Terms, error) {
+	return dispatch.Terms{Now: submittedAt, Price: 20_000}, nil
+}
+
+func (w *world) Funds(context.Context, aitbc.AccountID) (dispatch.Funds, error) {
+	return dispatch.Funds{Balance: 10_000_000, Allowance: 3_000_000}, w.fundsErr
+}
+
+func (w *world) MinerKey(context.Context, aitbc.AccountID) (ed25519.PublicKey, error) {
+	return minerKey, nil
+}
+
+func (w *world) KeyByHash(_ context.Context, hash aitbc.Hash) (store.Key, error) {
+	if w.keysErr != nil {
+		return store.Key{}, w.keysErr
+	}
+	key, ok := w.keys[hash]
+	if !ok {
+		return key, store.ErrNotFound
+	}
+	return key, nil
+}
+
+var (
+	client      = aitbc.AccountID{1}
+	stranger    = aitbc.AccountID{2}
+	minerKey    = ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)).Public().(ed25519.PublicKey)
+	miner       = aitbc.AccountOf(minerKey)
+	operatorKey = ed25519.NewKeyFromSeed([]byte(strings.Repeat("o", ed25519.SeedSize))).Public().(ed25519.PublicKey)
+	jobID       = numbered(7)
+	submittedAt = time.Date(2025, 1, 29, 14, 50, 1, 0, time.UTC)
+)
+
+func numbered(n byte) aitbc.JobID { return aitbc.JobID{15: n} }
+
+const (
+	clientKey   = "client_dev_key_1"
+	strangerKey = "client_dev_key_2"
+	theMinerKey = "miner_dev_key_1"
+	adminKey    = "admin_dev_key_1"
+)
+
+func newWorld() *world {
+	w := &world{jobs: map[aitbc.JobID]job.Job{}, results: map[aitbc.JobID]string{}, keys: map[aitbc.Hash]store.Key{}}
+	add := func(secret string, scope store.Scope, account aitbc.AccountID) {
+		w.keys[auth.HashKey(secret)] = store.Key{ID: "key_" + secret, Scope: scope, Account: account}
+	}
+	add(clientKey, store.ScopeClient, client)
+	add(strangerKey, store.ScopeClient, stranger)
+	add(theMinerKey, store.ScopeMiner, miner)
+	add(adminKey, store.ScopeAdmin, aitbc.AccountID{9})
+	return w
+}
+
+type port struct {
+	server *rpc.Server
+	conn   *grpc.ClientConn
+	url    string
+}
+
+// serve starts the whole edge over the world: REST, stages, auth, limits, handlers.
+func serve(t *testing.T, w *world, limit auth.LimitConfig) *port {
+	t.Helper()
+	authorizer, err := auth.New(auth.DefaultConfig(), w)
+	require.NoError(t, err)
+	limiter, err := auth.NewLimiter(limit)
+	require.NoError(t, err)
+	log := slog.New(slog.DiscardHandler)
+	server, err := rpc.NewServer(nil, rpc.Options{Logger: log, Authorizer: authorizer, Limiter: limiter})
+	require.NoError(t, err)
+	require.NoError(t, api.Register(server, api.Deps{
+		Jobs: w, Leases: w, Network: w, Reader: w, Ledger: w, ChainID: "aitbc-test", Operator: operatorKey,
+	}))
+	coordinatorv1.RegisterSessionServiceServer(server, coordinatorv1.UnimplementedSessionServiceServer{})
+	conn, err := server.Conn()
+	require.NoError(t, err)
+	handler, err := gateway.New(t.Context(), edge.Options{Logger: log}, conn)
+	require.NoError(t, err)
+	web := httptest.NewServer(handler)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	t.Cleanup(func() {
+		web.Close()
+		require.NoError(t, conn.Close())
+		cancel()
+		require.NoError(t, <-ended)
+	})
+	return &port{server: server, conn: conn, url: web.URL}
+}
+
+func (p *port) do(t *testing.T, verb, path, body string, headers ...string) *http.Response {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), verb, p.url+path, strings.NewReader(body))
+	require.NoError(t, err)
+	for i := 0; i+1 < len(headers); i += 2 {
+		request.Header.Add(headers[i], headers[i+1])
+	}
+	answer, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, answer.Body.Close()) })
+	return answer
+}

@@ -1,0 +1,149 @@
+package scheduler
+
+import (
+	"container/list"
+	"time"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+)
+
+// Miner is what a miner says of itself and the ledger of it.
+type Miner struct {
+	// ID is its account.
+	ID aitbc.AccountID
+	// Stake is its stake.
+	Stake aitbc.Amount
+	// Slots is how many jobs it runs at once, at most; Busy how many of them are taken by work
+	// that is none of the jobs it holds here.
+	Slots int
+	Busy  int
+	// Floor is the least it works for, per compute second.
+	Floor aitbc.Amount
+	// Models are what it can run, by full name.
+	Models []Model
+	// Draining: it takes nothing new.
+	Draining bool
+	// Away: its stream dropped, and it may come back at any moment.
+	Away bool
+}
+
+// Model is a model at a miner.
+type Model struct {
+	Name   string
+	Digest aitbc.Hash
+	// Warm: it is loaded.
+	Warm bool
+}
+
+type breaker int
+
+const (
+	closed  breaker = iota
+	open            // gets nothing until trippedUntil
+	probing         // gets one job at a time until one succeeds
+)
+
+type miner struct {
+	Miner
+	models map[string]Model
+	gone   bool          // not known any more, but remembered
+	place  *list.Element // in Scheduler.past while gone
+	held   int
+	seated bool // it is in the pools
+
+	reputation   float64
+	jobs         int // finished or failed by its fault
+	failures     int // in a row
+	breaker      breaker
+	trippedFor   time.Duration
+	trippedUntil time.Time
+}
+
+// newcomerReputation is what an unknown miner starts with.
+const newcomerReputation = 0.5
+
+func (s *Scheduler) miner(id aitbc.AccountID) *miner {
+	m := s.miners[id]
+	if m == nil {
+		m = &miner{Miner: Miner{ID: id, Away: true}, reputation: newcomerReputation}
+		s.miners[id] = m
+	}
+	return m
+}
+
+// SetMiner makes a miner known or replaces what is known of it. What was learnt of it and the
+// slots it holds stay.
+func (s *Scheduler) SetMiner(described Miner) {
+	m := s.miner(described.ID)
+	s.unseat(m)
+	s.count(m, -1)
+	m.Miner = described
+	m.models = make(map[string]Model, len(described.Models))
+	for _, model := range described.Models {
+		m.models[model.Name] = model
+	}
+	s.count(m, 1)
+	if m.gone {
+		m.gone = false
+		s.past.Remove(m.place)
+	}
+	s.index(m)
+}
+
+// DropMiner forgets a miner but for what was learnt of it.
+func (s *Scheduler) DropMiner(id aitbc.AccountID) {
+	m := s.miners[id]
+	if m == nil || m.gone {
+		return
+	}
+	s.unseat(m)
+	s.count(m, -1)
+	m.models, m.Models = nil, nil
+	m.gone = true
+	m.place = s.past.PushBack(id)
+	s.trim()
+}
+
+// trim forgets the miners that have been gone the longest. One that still holds a job stays.
+func (s *Scheduler) trim() {
+	for e := s.past.Front(); e != nil && s.past.Len() > s.config.Remembered; {
+		next := e.Next()
+		if m := s.miners[e.Value.(aitbc.AccountID)]; m.held == 0 {
+			s.past.Remove(e)
+			delete(s.miners, m.ID)
+			delete(s.trips, m)
+		}
+		e = next
+	}
+}
+
+// count keeps how many known miners have each model.
+func (s *Scheduler) count(m *miner, by int) {
+	for name := range m.models {
+		if s.models[name] += by; s.models[name] == 0 {
+			delete(s.models, name)
+			delete(s.speeds, name)
+		}
+	}
+}
+
+// free gives how many more jobs the miner may get now.
+func (m *miner) free() int {
+	slots := m.Slots
+	switch {
+	case m.gone, m.Away, m.Draining, m.breaker == open:
+		return 0
+	case m.breaker == probing:
+		slots = min(slots, 1)
+	}
+	return slots - m.held - m.Busy
+}
+
+// index puts the miner into the pools or takes it out, as its free slots want it.
+func (s *Scheduler) index(m *miner) {
+	if m.free() > 0 {
+		s.seat(m)
+	} else {
+		s.unseat(m)
+	}
+}

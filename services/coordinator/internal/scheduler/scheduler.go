@@ -1,0 +1,218 @@
+package scheduler
+
+import (
+	"container/list"
+	"math/rand/v2"
+	"time"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+)
+
+// MaxCost is the most a job may cost in its client's turn, and what each turn brings, so that
+// every turn hands out at least one job.
+const MaxCost = 8
+
+// Job is what deciding about a job needs.
+type Job struct {
+	// ID is the job's.
+	ID aitbc.JobID
+	// Client is whose turn it takes.
+	Client aitbc.AccountID
+	// Model is the full name, Digest the pinned one; zero: any.
+	Model  string
+	Digest aitbc.Hash
+	// Price is what a compute second brings.
+	Price aitbc.Amount
+	// Excluded are miners that must not get it.
+	Excluded []aitbc.AccountID
+	// Cost is how much work it is expected to be, 1 to MaxCost; what is outside is taken as the
+	// nearest.
+	Cost int
+}
+
+// Decision hands a job to a miner. The slot is reserved until Release.
+type Decision struct {
+	Job   aitbc.JobID
+	Miner aitbc.AccountID
+	// Digest is the digest of the model at that miner.
+	Digest aitbc.Hash
+}
+
+// Scheduler is the state. It is not safe for concurrent use.
+type Scheduler struct {
+	config Config
+	rand   *rand.Rand
+
+	miners map[aitbc.AccountID]*miner
+	past   *list.List // of aitbc.AccountID: miners that are gone, the oldest first
+	models map[string]int
+	pools  map[poolKey]*pool
+	speeds map[string]*speed
+	// trips are the miners with an open circuit breaker; tripsEnd is when the first of them may try
+	// again, or a little earlier; zero: there is none.
+	trips    map[*miner]struct{}
+	tripsEnd time.Time
+
+	waiting map[aitbc.JobID]*waiting
+	held    map[aitbc.JobID]*miner
+	queues  map[string]*queue
+	ring    *list.List    // of *queue: the models with waiting jobs
+	turn    *list.Element // whose turn it is in ring; nil: the first's
+}
+
+// New makes an empty scheduler. The configuration must be valid; the randomness spreads load and
+// gives newcomers their share.
+func New(config Config, random *rand.Rand) *Scheduler {
+	return &Scheduler{
+		config:  config,
+		rand:    random,
+		miners:  make(map[aitbc.AccountID]*miner),
+		past:    list.New(),
+		models:  make(map[string]int),
+		pools:   make(map[poolKey]*pool),
+		speeds:  make(map[string]*speed),
+		trips:   make(map[*miner]struct{}),
+		waiting: make(map[aitbc.JobID]*waiting),
+		held:    make(map[aitbc.JobID]*miner),
+		queues:  make(map[string]*queue),
+		ring:    list.New(),
+	}
+}
+
+// Enqueue makes a job wait. One that waits already or is held stays as it is.
+func (s *Scheduler) Enqueue(j Job) {
+	if s.waiting[j.ID] != nil || s.held[j.ID] != nil {
+		return
+	}
+	j.Cost = min(max(j.Cost, 1), MaxCost)
+	q := s.queues[j.Model]
+	if q == nil {
+		q = newQueue(j.Model)
+		q.place = s.ring.PushBack(q)
+		s.queues[j.Model] = q
+	}
+	s.waiting[j.ID] = q.add(j)
+}
+
+// Dequeue takes a waiting job out; one that does not wait is left alone.
+func (s *Scheduler) Dequeue(id aitbc.JobID) {
+	if w := s.waiting[id]; w != nil {
+		s.take(w)
+	}
+}
+
+func (s *Scheduler) take(w *waiting) {
+	delete(s.waiting, w.job.ID)
+	q := w.line.flow.queue
+	q.remove(w)
+	if q.flows.Len() > 0 {
+		return
+	}
+	if s.turn == q.place {
+		s.turn = q.place.Next()
+	}
+	s.ring.Remove(q.place)
+	delete(s.queues, q.model)
+}
+
+// Next hands out up to maximum jobs and reserves their slots.
+func (s *Scheduler) Next(now time.Time, maximum int) []Decision {
+	s.enter(now)
+	var decisions []Decision
+	for idle := 0; len(decisions) < maximum && idle < s.ring.Len(); {
+		if s.turn == nil {
+			s.turn = s.ring.Front()
+		}
+		q := s.turn.Value.(*queue)
+		s.turn = s.turn.Next()
+		w := q.next(s.canPlace)
+		if w == nil {
+			idle++
+			continue
+		}
+		idle = 0
+		decisions = append(decisions, s.hand(w, s.choose(w.job)))
+	}
+	return decisions
+}
+
+func (s *Scheduler) hand(w *waiting, m *miner) Decision {
+	s.take(w)
+	s.hold(w.job.ID, m)
+	return Decision{Job: w.job.ID, Miner: m.ID, Digest: m.models[w.job.Model].Digest}
+}
+
+// Claim hands one waiting job to one miner. When it may not have it, or the job does not wait,
+// there is no decision; the obstacles say why.
+func (s *Scheduler) Claim(now time.Time, id aitbc.JobID, by aitbc.AccountID) (Decision, []Obstacle, bool) {
+	s.enter(now)
+	w, m := s.waiting[id], s.miners[by]
+	if w == nil {
+		return Decision{}, nil, false
+	}
+	if m == nil || m.gone {
+		return Decision{}, []Obstacle{Away}, false
+	}
+	if obstacles := m.obstacles(w.job); len(obstacles) > 0 {
+		return Decision{}, obstacles, false
+	}
+	return s.hand(w, m), nil, true
+}
+
+// Hold reserves a slot for a lease that exists already, as after a restart. It may exceed the
+// miner's slots: what is so is so.
+func (s *Scheduler) Hold(id aitbc.JobID, by aitbc.AccountID) {
+	if s.held[id] == nil && s.waiting[id] == nil {
+		s.hold(id, s.miner(by))
+	}
+}
+
+func (s *Scheduler) hold(id aitbc.JobID, m *miner) {
+	s.held[id] = m
+	m.held++
+	s.index(m)
+}
+
+// Release frees the slot of a job; one that is not held is left alone.
+func (s *Scheduler) Release(id aitbc.JobID) {
+	m := s.held[id]
+	if m == nil {
+		return
+	}
+	delete(s.held, id)
+	m.held--
+	s.index(m)
+	if m.gone && m.held == 0 {
+		s.trim()
+	}
+}
+
+// Waiting gives how many jobs wait.
+func (s *Scheduler) Waiting() int { return len(s.waiting) }
+
+// Wake gives when Next may hand out more although nothing else happened; zero: never.
+func (s *Scheduler) Wake() time.Time { return s.tripsEnd }
+
+// enter lets what has become due by now happen.
+func (s *Scheduler) enter(now time.Time) {
+	if s.tripsEnd.IsZero() || now.Before(s.tripsEnd) {
+		return
+	}
+	s.tripsEnd = time.Time{}
+	for m := range s.trips {
+		if now.Before(m.trippedUntil) {
+			s.tripsEnd = sooner(s.tripsEnd, m.trippedUntil)
+			continue
+		}
+		delete(s.trips, m)
+		m.breaker = probing
+		s.index(m)
+	}
+}
+
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,49 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config sets the pace of sessions. Begin with DefaultConfig.
+type Config struct {
+	// Heartbeat is how often a miner must send its state; three times this without a frame ends
+	// its session.
+	Heartbeat time.Duration
+	// Handshake is how long a miner may take to be welcomed.
+	Handshake time.Duration
+	// SendQueue is how many frames may wait for a miner that does not read; one more ends its
+	// session.
+	SendQueue int
+	// InFlight is how many frames of one miner are worked on at once; the next ones wait unread.
+	InFlight int
+	// FrameTimeout bounds the work on one frame. It is longer than a commit may take.
+	FrameTimeout time.Duration
+}
+
+// DefaultConfig gives the defaults.
+func DefaultConfig() Config {
+	return Config{
+		Heartbeat:    10 * time.Second,
+		Handshake:    10 * time.Second,
+		SendQueue:    1024,
+		InFlight:     64,
+		FrameTimeout: 45 * time.Second,
+	}
+}
+
+// Validate reports every fault.
+func (c Config) Validate() error {
+	var faults []error
+	if c.Heartbeat <= 0 || c.Handshake <= 0 || c.FrameTimeout <= 0 {
+		faults = append(faults, fmt.Errorf("session heartbeat %s, handshake %s, frame timeout %s: want more than 0", c.Heartbeat, c.Handshake, c.FrameTimeout))
+	}
+	if c.SendQueue < 1 || c.InFlight < 1 {
+		faults = append(faults, fmt.Errorf("session send queue %d, in flight %d: want at least 1", c.SendQueue, c.InFlight))
+	}
+	return errors.Join(faults...)
+}
+
+// missedBeats is how many heartbeats may be missed.
+const missedBeats = 3

@@ -1,0 +1,70 @@
+package session
+
+import (
+	"context"
+	"strings"
+
+	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/coordinator/internal/api"
+	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
+	"github.com/aitbc/aitbc/services/coordinator/internal/job"
+)
+
+// link queues frames for one miner. Its methods never block.
+type link struct {
+	// queue is never closed; one goroutine of the session reads it.
+	queue chan *coordinatorv1.ConnectResponse
+	end   context.CancelCauseFunc
+}
+
+var _ dispatch.Link = (*link)(nil)
+
+func (l *link) put(frame *coordinatorv1.ConnectResponse) {
+	select {
+	case l.queue <- frame:
+	default:
+		l.end(errSlow)
+	}
+}
+
+// Lease implements dispatch.Link.
+func (l *link) Lease(h dispatch.Handover) {
+	l.put(&coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_Lease{Lease: api.LeaseMessage(h)}})
+}
+
+// Revoke implements dispatch.Link.
+func (l *link) Revoke(leaseID string, reason coordinatorv1.ErrorReason, settle bool) {
+	l.put(&coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_LeaseRevocation{LeaseRevocation: &coordinatorv1.LeaseRevocation{
+		LeaseId: leaseID, Reason: word(reason), Settle: settle,
+	}}})
+}
+
+// End implements dispatch.Link.
+func (l *link) End() { l.end(errReplaced) }
+
+// accept tells the miner that its result is durable.
+func (l *link) accept(leaseID string, c *job.Completion) {
+	l.put(&coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_ResultAcceptance{ResultAcceptance: &coordinatorv1.ResultAcceptance{
+		LeaseId: leaseID,
+		Acceptance: &coordinatorv1.Acceptance{
+			Body:      c.Acceptance().SigningBytes(),
+			Signature: c.AcceptanceSignature,
+			MeteredUs: c.MeteredUS,
+		},
+	}}})
+}
+
+func (l *link) answer(a *coordinatorv1.JobClaimAnswer) {
+	l.put(&coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_JobClaimAnswer{JobClaimAnswer: a}})
+}
+
+const reasonPrefix = "ERROR_REASON_"
+
+func word(reason coordinatorv1.ErrorReason) string {
+	return strings.TrimPrefix(reason.String(), reasonPrefix)
+}
+
+// reasonOf reads a reason without its prefix; one that is unknown is unspecified.
+func reasonOf(word string) coordinatorv1.ErrorReason {
+	return coordinatorv1.ErrorReason(coordinatorv1.ErrorReason_value[reasonPrefix+word])
+}

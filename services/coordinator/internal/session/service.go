@@ -1,0 +1,185 @@
+package session
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
+	"github.com/aitbc/aitbc/services/coordinator/internal/job"
+	"github.com/aitbc/aitbc/services/internal/obs"
+)
+
+// Dispatcher runs jobs; *dispatch.Dispatcher is one, and says what its methods do.
+type Dispatcher interface {
+	MinerConnected(r dispatch.Registration) uint64
+	MinerState(ctx context.Context, id aitbc.AccountID, session uint64, s dispatch.MinerState) error
+	MinerGone(ctx context.Context, id aitbc.AccountID, session uint64) error
+	StartAttempt(ctx context.Context, miner aitbc.AccountID, id aitbc.JobID, attempt uint32) (job.Job, error)
+	Fail(ctx context.Context, miner aitbc.AccountID, id aitbc.JobID, attempt uint32, why job.Failure) (job.Job, error)
+	Complete(ctx context.Context, miner aitbc.AccountID, r dispatch.Result) (job.Job, error)
+	Claim(ctx context.Context, miner aitbc.AccountID, c dispatch.Claim) (job.Job, error)
+}
+
+// Ledger knows the registered miners; *account.Reader is one.
+type Ledger interface {
+	// Miner gives a registered miner's public key and stake. Errors: those with the reason
+	// MINER_NOT_FOUND or LEDGER_UNAVAILABLE.
+	Miner(ctx context.Context, id aitbc.AccountID) (ed25519.PublicKey, aitbc.Amount, error)
+	// MinStake gives the stake below which a miner is given no work, without a call.
+	MinStake() (aitbc.Amount, error)
+}
+
+// Deps is what a Service needs; all of it is required.
+type Deps struct {
+	Dispatcher Dispatcher
+	Ledger     Ledger
+	// ChainID is the ledger's; OperatorKey is the operator's public key.
+	ChainID     string
+	OperatorKey ed25519.PublicKey
+	// Stopping is closed when the server begins to stop: the sessions then end, and their miners
+	// go to another replica.
+	Stopping <-chan struct{}
+	// Log gets a line for each session's begin and end.
+	Log *slog.Logger
+}
+
+// Service implements SessionService.
+type Service struct {
+	coordinatorv1.UnimplementedSessionServiceServer
+	config Config
+	deps   Deps
+	// pumps are the goroutines that send and receive: they may be blocked in the stream and end
+	// only after their handler has returned.
+	pumps sync.WaitGroup
+}
+
+type stream = grpc.BidiStreamingServer[coordinatorv1.ConnectRequest, coordinatorv1.ConnectResponse]
+
+// New makes the service.
+func New(config Config, deps Deps) (*Service, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if deps.Dispatcher == nil || deps.Ledger == nil || deps.ChainID == "" || deps.Stopping == nil || deps.Log == nil ||
+		len(deps.OperatorKey) != ed25519.PublicKeySize {
+		return nil, errors.New("session: dispatcher, ledger, chain id, the operator's key, stopping and log are required")
+	}
+	return &Service{config: config, deps: deps}, nil
+}
+
+// Wait returns when all goroutines have ended. Call it after the server has stopped.
+func (s *Service) Wait() { s.pumps.Wait() }
+
+// Why a session ends.
+var (
+	errReplaced = &job.Error{Why: coordinatorv1.ErrorReason_ERROR_REASON_WRONG_STATE, Message: "a newer session of this miner has replaced this one"}
+	errSlow     = &job.Error{Why: coordinatorv1.ErrorReason_ERROR_REASON_OVERLOADED, Message: "the miner does not read what it is sent"}
+	errSilent   = &job.Error{Why: coordinatorv1.ErrorReason_ERROR_REASON_CALL_ABANDONED, Message: "the miner was silent for three heartbeats"}
+	errLate     = &job.Error{Why: coordinatorv1.ErrorReason_ERROR_REASON_CALL_ABANDONED, Message: "the miner did not prove its key in time"}
+	errStopping = &job.Error{Why: coordinatorv1.ErrorReason_ERROR_REASON_OVERLOADED, Message: "this coordinator is stopping: connect again"}
+	errLeft     = errors.New("the miner ended the stream")
+)
+
+// Connect implements SessionService.
+func (s *Service) Connect(st stream) error {
+	ctx, cancel := context.WithCancelCause(st.Context())
+	defer cancel(nil)
+	frames := s.receive(ctx, cancel, st)
+
+	late := time.AfterFunc(s.config.Handshake, func() { cancel(errLate) })
+	defer late.Stop()
+	registration, err := s.shakeHands(ctx, st, frames)
+	if err != nil {
+		return err
+	}
+	if !late.Stop() {
+		return errLate
+	}
+	sessionID := "session_" + strings.ToLower(rand.Text())
+	welcome := &coordinatorv1.SessionWelcome{SessionId: sessionID, HeartbeatInterval: durationpb.New(s.config.Heartbeat)}
+	if err := st.Send(&coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_Welcome{Welcome: welcome}}); err != nil {
+		return fmt.Errorf("welcome miner %s: %w", registration.ID, err)
+	}
+	log := s.deps.Log.With(obs.KeyMinerID, registration.ID.String(), obs.KeySessionID, sessionID)
+	return s.hold(ctx, cancel, st, frames, registration, log)
+}
+
+// hold is the session from welcome to end.
+func (s *Service) hold(ctx context.Context, cancel context.CancelCauseFunc, st stream, frames <-chan *coordinatorv1.ConnectRequest, r dispatch.Registration, log *slog.Logger) error {
+	l := &link{queue: make(chan *coordinatorv1.ConnectResponse, s.config.SendQueue), end: cancel}
+	r.Link = l
+	number := s.deps.Dispatcher.MinerConnected(r)
+	log.InfoContext(ctx, "miner connected", "stake", r.Stake.String())
+	sent := s.send(ctx, cancel, st, l)
+
+	t := &talk{service: s, miner: r.ID, number: number, link: l, end: cancel, log: log}
+	err := t.run(ctx, frames)
+	cancel(err)
+	if gone := s.deps.Dispatcher.MinerGone(context.WithoutCancel(ctx), r.ID, number); gone != nil {
+		err = errors.Join(err, fmt.Errorf("end the session of miner %s: %w", r.ID, gone))
+	}
+	// A sender that is blocked by the miner ends when this handler has; any other is awaited.
+	unblock := time.NewTimer(time.Second)
+	defer unblock.Stop()
+	select {
+	case <-sent:
+	case <-unblock.C:
+	}
+	log.InfoContext(ctx, "miner disconnected", "why", err.Error())
+	if errors.Is(err, errLeft) {
+		return nil
+	}
+	return err
+}
+
+// receive pumps the miner's frames into a channel until the stream ends.
+func (s *Service) receive(ctx context.Context, cancel context.CancelCauseFunc, st stream) <-chan *coordinatorv1.ConnectRequest {
+	frames := make(chan *coordinatorv1.ConnectRequest) // unbuffered: a miner is read as fast as it is served
+	s.pumps.Go(func() {
+		for {
+			frame, err := st.Recv()
+			if err != nil {
+				cancel(fmt.Errorf("%w: %w", errLeft, err))
+				return
+			}
+			select {
+			case frames <- frame:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return frames
+}
+
+// send pumps the link's frames into the stream; the channel is closed when it has ended.
+func (s *Service) send(ctx context.Context, cancel context.CancelCauseFunc, st stream, l *link) <-chan struct{} {
+	ended := make(chan struct{})
+	s.pumps.Go(func() {
+		defer close(ended)
+		for {
+			select {
+			case frame := <-l.queue:
+				if err := st.Send(frame); err != nil {
+					cancel(fmt.Errorf("%w: %w", errLeft, err))
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return ended
+}

@@ -1,0 +1,67 @@
+package session
+
+import (
+	"math"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
+)
+
+// What a miner may claim of itself, so that one of them cannot fill the coordinator's memory.
+const (
+	maxSlots   = 1024
+	maxModels  = 1000
+	maxDevices = 256
+	maxLeases  = 10_000
+	maxName    = 200
+	maxEngine  = 64
+)
+
+// stateOf reads a miner's state. Errors: INVALID_FIELD.
+func stateOf(m *coordinatorv1.MinerState) (dispatch.MinerState, error) {
+	var none dispatch.MinerState
+	switch {
+	case m.GetSlots() < 0 || m.GetSlots() > maxSlots:
+		return none, invalid("state.slots", "is %d, want 0 to %d", m.GetSlots(), maxSlots)
+	case m.GetPriceFloorUaitbc() < 0:
+		return none, invalid("state.price_floor_uaitbc", "is %d, want at least 0", m.GetPriceFloorUaitbc())
+	case len(m.GetEngine()) > maxEngine:
+		return none, invalid("state.engine", "has %d bytes, at most %d", len(m.GetEngine()), maxEngine)
+	case len(m.GetModels()) > maxModels || len(m.GetDevices()) > maxDevices:
+		return none, invalid("state.models", "%d models and %d devices, at most %d and %d", len(m.GetModels()), len(m.GetDevices()), maxModels, maxDevices)
+	case len(m.GetRunningLeaseIds())+len(m.GetFinishedLeaseIds()) > maxLeases:
+		return none, invalid("state.running_lease_ids", "and the finished ones are more than %d", maxLeases)
+	}
+	for i, model := range m.GetModels() {
+		if model.GetName() == "" || len(model.GetName()) > maxName {
+			return none, invalid("state.models", "number %d has a name of %d bytes, want 1 to %d", i+1, len(model.GetName()), maxName)
+		}
+	}
+	for i, device := range m.GetDevices() {
+		if len(device.GetName()) > maxName || len(device.GetKind()) > maxName {
+			return none, invalid("state.devices", "number %d has a name or kind of more than %d bytes", i+1, maxName)
+		}
+	}
+	return dispatch.MinerState{
+		Slots:      int(m.GetSlots()),
+		Draining:   m.GetDraining(),
+		Engine:     m.GetEngine(),
+		PriceFloor: aitbc.Amount(m.GetPriceFloorUaitbc()),
+		Models:     m.GetModels(),
+		Devices:    m.GetDevices(),
+		Running:    m.GetRunningLeaseIds(),
+		Finished:   m.GetFinishedLeaseIds(),
+	}, nil
+}
+
+// utilization gives the device's mean use when the miner measured one that makes sense.
+func utilization(m *coordinatorv1.JobMetrics) *float64 {
+	if m == nil || m.GpuUtilization == nil {
+		return nil
+	}
+	if u := m.GetGpuUtilization(); math.IsNaN(u) || u < 0 || u > 1 {
+		return nil
+	}
+	return m.GpuUtilization
+}

@@ -1,0 +1,172 @@
+// Package store says what the coordinator keeps and how. The store is the truth; everything in
+// memory is an index that can be rebuilt from it.
+//
+// All changes go through one Committer per replica, which gathers what waits and commits it as one
+// transaction (group commit), so that durable and fast are the same thing. A state change and the
+// message it owes the ledger (the outbox) commit together.
+//
+// Instants are kept in UTC and whole microseconds, durations in whole microseconds; empty byte
+// strings and lists come back nil.
+//
+// Implementations: package sqlite. Each is held to the conformance suite in package storetest.
+// Driver errors stop here: callers see ErrNotFound, job.ErrExists, job.ErrMismatch, or an error
+// that means the store itself failed. Start with Store and Committer.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	"github.com/aitbc/aitbc/services/coordinator/internal/job"
+)
+
+// ErrNotFound says that there is no such row.
+var ErrNotFound = errors.New("not found")
+
+// Store is what an implementation offers.
+type Store interface {
+	Reader
+	Keys
+	Accounts
+	// Update runs fn in one transaction and commits it, flushed to disk. When fn returns an error
+	// nothing is written. Calls are serialised by the implementation.
+	Update(ctx context.Context, fn func(Tx) error) error
+	// Close ends the store; no call may follow or be under way.
+	Close() error
+}
+
+// Reader reads committed state. Every method is safe for concurrent use.
+type Reader interface {
+	// Job reads a job. Errors: ErrNotFound.
+	Job(ctx context.Context, id aitbc.JobID) (job.Job, error)
+	// Payload reads a job's payload. Errors: ErrNotFound.
+	Payload(ctx context.Context, id aitbc.JobID) (job.Payload, error)
+	// Result reads an accepted result, byte for byte. Errors: ErrNotFound.
+	Result(ctx context.Context, id aitbc.JobID) (string, error)
+	// Jobs lists a client's jobs, newest first (by id, descending).
+	Jobs(ctx context.Context, q JobQuery) ([]job.Job, error)
+	// Live lists jobs that are not done, by id, from after (zero: from the start): what a replica
+	// reads when it starts.
+	Live(ctx context.Context, after aitbc.JobID, limit int) ([]job.Job, error)
+	// Outbox lists messages the ledger is owed, oldest first, behind the sequence number after,
+	// each with its job as it is now.
+	Outbox(ctx context.Context, after int64, limit int) ([]Owed, error)
+	// CountByStatus counts all jobs, for metrics. It must not scan history.
+	CountByStatus(ctx context.Context) (map[job.Status]int64, error)
+}
+
+// JobQuery selects a page of a client's jobs.
+type JobQuery struct {
+	// Client is whose.
+	Client aitbc.AccountID
+	// Status selects; empty: all.
+	Status job.Status
+	// Before is the last id of the page before; zero: from the newest.
+	Before aitbc.JobID
+	// Limit is the page's size, from 1.
+	Limit int
+}
+
+// Owed is a message in the outbox.
+type Owed struct {
+	// Seq orders the outbox.
+	Seq int64
+	// Kind is what is owed.
+	Kind job.Message
+	// Job is the job as it is now.
+	Job job.Job
+}
+
+// Tx is a transaction. A change that finds something wrong returns its error before its first
+// write: the Committer carries several changes in one transaction, and a change that wrote and
+// then failed fails them all.
+type Tx interface {
+	// Job reads a job. Errors: ErrNotFound.
+	Job(id aitbc.JobID) (job.Job, error)
+	// InsertJob adds a new job. Errors: job.ErrExists, when the id is taken.
+	InsertJob(j job.Job, p job.Payload) error
+	// UpdateJob replaces what may change in a job. What was ordered (the fields up to MaxAttempts,
+	// and SubmittedAt) stays as inserted; so do a completion and a settlement once they are there.
+	// A job that is done stays done, and attempts are never counted back: trying it fails.
+	// Errors: ErrNotFound.
+	UpdateJob(j job.Job) error
+	// PutResult keeps a result's bytes; there is at most one per job, for good. Errors:
+	// ErrNotFound, when there is no such job; job.ErrExists, when it has a result.
+	PutResult(id aitbc.JobID, result string) error
+	// Owe adds a message to the outbox and gives its sequence number. A job owes at most one
+	// message of a kind; owing it again gives the old number. Numbers are never used twice.
+	// Errors: ErrNotFound, when there is no such job.
+	Owe(id aitbc.JobID, kind job.Message) (int64, error)
+	// Paid takes a message from the outbox; one that is not there is no error.
+	Paid(id aitbc.JobID, kind job.Message) error
+	// Request reads what an account's idempotency key stands for, also when that has expired but
+	// is not yet forgotten. Errors: ErrNotFound.
+	Request(client aitbc.AccountID, requestID string) (Request, error)
+	// PutRequest remembers an idempotency key; an earlier one is replaced, which is right only when
+	// that has expired. Errors: ErrNotFound, when there is no such job.
+	PutRequest(client aitbc.AccountID, requestID string, r Request) error
+	// ForgetRequests drops up to limit requests that expired at now or before, the oldest first,
+	// and gives how many. Called with each PutRequest and a limit above 1, it keeps the table small
+	// without ever pausing for it.
+	ForgetRequests(now time.Time, limit int) (int, error)
+}
+
+// Request is what an idempotency key stands for.
+type Request struct {
+	// Hash is the SHA-256 of the request.
+	Hash aitbc.Hash
+	// JobID is the job it made.
+	JobID aitbc.JobID
+	// ExpiresAt is when it is forgotten.
+	ExpiresAt time.Time
+}
+
+// Scope is what a key may be used for.
+type Scope string
+
+// The scopes.
+const (
+	ScopeClient Scope = "client"
+	ScopeMiner  Scope = "miner"
+	ScopeAdmin  Scope = "admin"
+)
+
+// Key is an API key at rest.
+type Key struct {
+	// Hash is the SHA-256 of the key: keys are random and long, so a slow hash would add nothing.
+	Hash aitbc.Hash
+	// ID names the key in lists and for revocation: `key_` and a ULID.
+	ID string
+	// Name is for people.
+	Name string
+	// Scope is what it may be used for.
+	Scope Scope
+	// Account is whose key it is: the client's or the miner's account.
+	Account aitbc.AccountID
+	// CreatedAt, ExpiresAt and RevokedAt bound its life; the last two are zero when they do not.
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	RevokedAt time.Time
+}
+
+// Keys keeps API keys.
+type Keys interface {
+	// KeyByHash reads a key, revoked and expired ones too. Errors: ErrNotFound.
+	KeyByHash(ctx context.Context, hash aitbc.Hash) (Key, error)
+	// PutKey adds a key; one with the same hash is replaced.
+	PutKey(ctx context.Context, k Key) error
+	// ListKeys lists all keys, by id.
+	ListKeys(ctx context.Context) ([]Key, error)
+	// RevokeKey ends a key; one that has ended keeps its first time. Errors: ErrNotFound.
+	RevokeKey(ctx context.Context, id string, at time.Time) error
+}
+
+// Accounts keeps the encrypted ledger keys of custodial accounts.
+type Accounts interface {
+	// PutAccountKey keeps an account's encrypted key; an earlier one is replaced.
+	PutAccountKey(ctx context.Context, account aitbc.AccountID, sealed []byte) error
+	// AccountKey reads it. Errors: ErrNotFound.
+	AccountKey(ctx context.Context, account aitbc.AccountID) ([]byte, error)
+}

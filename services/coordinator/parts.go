@@ -1,0 +1,230 @@
+package coordinator
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+
+	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/coordinator/internal/api"
+	"github.com/aitbc/aitbc/services/coordinator/internal/auth"
+	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
+	"github.com/aitbc/aitbc/services/coordinator/internal/gateway"
+	"github.com/aitbc/aitbc/services/coordinator/internal/ledger"
+	"github.com/aitbc/aitbc/services/coordinator/internal/ledger/account"
+	"github.com/aitbc/aitbc/services/coordinator/internal/session"
+	"github.com/aitbc/aitbc/services/coordinator/internal/settlement"
+	"github.com/aitbc/aitbc/services/coordinator/internal/store"
+	"github.com/aitbc/aitbc/services/coordinator/internal/store/sqlite"
+	edge "github.com/aitbc/aitbc/services/internal/gateway"
+	"github.com/aitbc/aitbc/services/internal/obs"
+	"github.com/aitbc/aitbc/services/internal/rpc"
+	"github.com/aitbc/aitbc/services/internal/run"
+)
+
+// chainTimeout is how long the ledger may take to answer for the first time.
+const chainTimeout = time.Minute
+
+// parts are what a running coordinator is made of.
+type parts struct {
+	store      *sqlite.Store
+	committer  *store.Committer
+	ledger     *ledger.Client
+	accounts   *account.Reader
+	settlement *settlement.Chain
+	dispatcher *dispatch.Dispatcher
+	server     *rpc.Server
+	conn       *grpc.ClientConn // the gateway's, in process
+	rest       *run.HTTP
+	metrics    *run.HTTP // nil: not served
+}
+
+// Run runs the coordinator until ctx ends or a part fails. It waits for the ledger first. It may be
+// called once.
+func (s *Service) Run(ctx context.Context) (err error) {
+	listeners, err := s.listen(ctx)
+	defer func() { err = errors.Join(err, listeners.close()) }()
+	if err != nil {
+		return err
+	}
+	p := &parts{}
+	defer func() { err = errors.Join(err, p.close()) }()
+	if p.store, err = sqlite.Open(ctx, s.cfg.storePath()); err != nil {
+		return err
+	}
+	if err := s.putFixedKeys(ctx, p.store); err != nil {
+		return err
+	}
+	if p.ledger, err = s.ledgerClient(); err != nil {
+		return err
+	}
+	group := &run.Group{}
+	group.Add("ledger client", p.ledger)
+	group.Add("the rest", run.Func(func(ctx context.Context) error { return s.runOnChain(ctx, p, listeners) }))
+	return group.Run(ctx)
+}
+
+// runOnChain runs what needs to know the chain, once it is known.
+func (s *Service) runOnChain(ctx context.Context, p *parts, listeners ports) error {
+	waiting, cancel := context.WithTimeout(ctx, chainTimeout)
+	defer cancel()
+	head, err := p.ledger.Await(waiting)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("the ledger did not answer within %s (--ledger-url %s): %w", chainTimeout, s.cfg.LedgerURL, err)
+	}
+	if err := s.build(ctx, p, listeners, head.ChainID); err != nil {
+		return err
+	}
+	group := &run.Group{}
+	group.Add("committer", p.committer)
+	group.Add("settlement", p.settlement)
+	group.Add("dispatcher", p.dispatcher)
+	group.Add("gRPC", p.server)
+	group.Add("REST", p.rest)
+	if p.metrics != nil {
+		group.Add("metrics", p.metrics)
+	}
+	s.dispatcher = p.dispatcher
+	close(s.ready)
+	s.deps.Logger.InfoContext(ctx, "coordinator is up", "rest", s.rest.String(), "grpc", s.grpc.String(),
+		"chain_id", head.ChainID, "operator_id", s.Operator().String())
+	return group.Run(ctx)
+}
+
+func (s *Service) ledgerClient() (*ledger.Client, error) {
+	c := ledger.DefaultConfig()
+	c.ChainID = s.cfg.ChainID
+	if s.deps.Ledger != nil {
+		return ledger.New(c, ledger.InProcess(s.deps.Ledger, "coordinator"), s.deps.Logger)
+	}
+	endpoint, err := ledger.DialHTTP(s.cfg.LedgerURL)
+	if err != nil {
+		return nil, err
+	}
+	return ledger.New(c, endpoint, s.deps.Logger)
+}
+
+// build makes the parts, from the store outwards.
+func (s *Service) build(ctx context.Context, p *parts, listeners ports, chainID string) error {
+	flushes, err := newFlushes(s.deps.Registry)
+	if err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	commits := store.DefaultCommitterConfig()
+	commits.Flushed = logFlush(s.deps.Logger, flushes)
+	if p.committer, err = store.NewCommitter(p.store, commits); err != nil {
+		return err
+	}
+	p.accounts = account.NewReader(p.ledger, s.Operator())
+	p.dispatcher, err = dispatch.New(ctx, s.cfg.dispatch(chainID), dispatch.Deps{
+		Store: p.store, Committer: p.committer, Ledger: p.accounts, Outbox: p, Operator: s.operator, Log: s.deps.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	p.settlement, err = settlement.New(settlement.DefaultConfig(), settlement.Deps{
+		Ledger: p.ledger, Outbox: p.store, Sink: p.dispatcher, Operator: s.Operator(), Key: s.operator,
+		Registry: s.deps.Registry, Log: s.deps.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.deps.Registry.Register(newJobCounter(p.store)); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	return s.buildFaces(ctx, p, listeners, chainID)
+}
+
+// Notify implements dispatch.Outbox: the settlement is made after the dispatcher, whose outcomes it
+// needs, and the dispatcher owes nothing before it runs.
+func (p *parts) Notify() { p.settlement.Notify() }
+
+// buildFaces makes gRPC, and REST in front of it.
+func (s *Service) buildFaces(ctx context.Context, p *parts, listeners ports, chainID string) error {
+	calls, err := obs.NewRPC(s.deps.Registry)
+	if err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	options, err := s.rpcOptions(p, calls)
+	if err != nil {
+		return err
+	}
+	if p.server, err = rpc.NewServer(listeners.grpc, options); err != nil {
+		return err
+	}
+	if err := s.register(p, chainID); err != nil {
+		return err
+	}
+	if p.conn, err = p.server.Conn(); err != nil {
+		return err
+	}
+	handler, err := gateway.New(ctx, edge.Options{Logger: s.deps.Logger, Metrics: calls}, p.conn)
+	if err != nil {
+		return err
+	}
+	rest := listeners.rest
+	if options.TLS != nil {
+		rest = tls.NewListener(rest, options.TLS)
+	}
+	p.rest = run.NewHTTP(rest, handler)
+	if listeners.metrics != nil {
+		p.metrics = obs.NewMetricsServer(listeners.metrics, s.deps.Registry)
+	}
+	return nil
+}
+
+func (s *Service) rpcOptions(p *parts, calls *obs.RPC) (rpc.Options, error) {
+	authorizer, err := auth.New(auth.DefaultConfig(), p.store)
+	if err != nil {
+		return rpc.Options{}, err
+	}
+	limiter, err := auth.NewLimiter(s.cfg.limit())
+	if err != nil {
+		return rpc.Options{}, err
+	}
+	security, err := s.cfg.security().ServerTLS(s.cfg.GRPCListen)
+	if err != nil {
+		return rpc.Options{}, err
+	}
+	return rpc.Options{Logger: s.deps.Logger, Metrics: calls, Authorizer: authorizer, Limiter: limiter, TLS: security}, nil
+}
+
+func (s *Service) register(p *parts, chainID string) error {
+	err := api.Register(p.server, api.Deps{
+		Jobs: p.dispatcher, Leases: p.dispatcher, Network: p.dispatcher, Reader: p.store, Ledger: p.accounts,
+		ChainID: chainID, Operator: s.publicKey(),
+	})
+	if err != nil {
+		return err
+	}
+	sessions, err := session.New(session.DefaultConfig(), session.Deps{
+		Dispatcher: p.dispatcher, Ledger: p.accounts, ChainID: chainID, OperatorKey: s.publicKey(),
+		Stopping: p.server.Stopping(), Log: s.deps.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	coordinatorv1.RegisterSessionServiceServer(p.server, sessions)
+	return nil
+}
+
+// close closes what has been opened; the parts have stopped.
+func (p *parts) close() error {
+	var errs []error
+	if p.conn != nil {
+		errs = append(errs, p.conn.Close())
+	}
+	if p.store != nil {
+		errs = append(errs, p.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+var _ dispatch.Outbox = (*parts)(nil)

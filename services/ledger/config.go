@@ -1,0 +1,74 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/aitbc/aitbc/services/ledger/internal/node"
+)
+
+// The flags that choose where the service listens.
+const (
+	FlagRPCListen     = "rpc-listen"
+	FlagP2PListen     = node.FlagP2PListen
+	FlagGRPCListen    = "grpc-listen"
+	FlagMetricsListen = "metrics-listen"
+)
+
+// Config is a ledger node's configuration.
+type Config struct {
+	// Home is the folder that everything is kept in. Required.
+	Home string
+	// RPCListen is the address of CometBFT's JSON-RPC. Port 0 is any free one, here and below.
+	RPCListen string
+	// P2PListen is the address that other validators connect to.
+	P2PListen string
+	// GRPCListen is the address of LedgerService.
+	GRPCListen string
+	// MetricsListen is the address of /metrics; empty: not served.
+	MetricsListen string
+	// Heartbeat is the longest time between blocks: the ledger's clock lags by that much at most.
+	Heartbeat time.Duration
+	// Genesis is written at the first start; later ones read what was written. Nil: the home
+	// folder must have config/genesis.json already.
+	Genesis *Genesis
+}
+
+// DefaultConfig gives the default of every field but Home.
+func DefaultConfig() Config {
+	return Config{
+		RPCListen:     "127.0.0.1:26657",
+		P2PListen:     "127.0.0.1:26656",
+		GRPCListen:    "127.0.0.1:18003",
+		MetricsListen: "127.0.0.1:26660",
+		Heartbeat:     2 * time.Second,
+	}
+}
+
+// Validate reports everything that is wrong with the configuration.
+func (c Config) Validate() error {
+	var faults []error
+	if c.Home == "" {
+		faults = append(faults, errors.New("home is empty"))
+	}
+	addresses := []struct{ flag, addr string }{
+		{FlagRPCListen, c.RPCListen}, {FlagP2PListen, c.P2PListen}, {FlagGRPCListen, c.GRPCListen},
+	}
+	if c.MetricsListen != "" {
+		addresses = append(addresses, struct{ flag, addr string }{FlagMetricsListen, c.MetricsListen})
+	}
+	for _, a := range addresses {
+		if _, _, err := net.SplitHostPort(a.addr); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", a.flag, err))
+		}
+	}
+	if c.Heartbeat < 100*time.Millisecond || c.Heartbeat > time.Minute {
+		faults = append(faults, fmt.Errorf("heartbeat is %s, want 100ms to 1m", c.Heartbeat))
+	}
+	if len(faults) > 0 {
+		return fmt.Errorf("ledger configuration: %w", errors.Join(faults...))
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	abci "github.com/cometbft/cometbft/abci/types"
+
+	"github.com/aitbc/aitbc/services/internal/apierr"
+	"github.com/aitbc/aitbc/services/ledger/internal/history"
+	"github.com/aitbc/aitbc/services/ledger/internal/query"
+	"github.com/aitbc/aitbc/services/ledger/internal/state"
+)
+
+// App is the ledger as CometBFT sees it.
+type App struct {
+	abci.BaseApplication
+	deps      Deps
+	committed atomic.Pointer[state.State]
+	verified  *verifiedSet
+	// halted gets the first error that stopped the chain; it is never closed.
+	halted chan error
+
+	// pending is the block between FinalizeBlock and Commit; only consensus touches it.
+	pending *pending
+
+	mu sync.Mutex
+	// check is what CheckTx applies transactions to; nil before there is a state.
+	check *state.Block
+}
+
+// Deps are what an App works with. All are required; it closes none of them.
+type Deps struct {
+	Store   *Store
+	History *history.DB
+	Logger  *slog.Logger
+	Metrics *Metrics
+}
+
+// pending is an executed block that is not on disk.
+type pending struct {
+	outcome state.Outcome
+	block   history.Block
+}
+
+var _ abci.Application = (*App)(nil)
+
+// New takes up the state where the store left it.
+func New(deps Deps) (*App, error) {
+	a := &App{deps: deps, verified: newVerifiedSet(maxVerified), halted: make(chan error, 1)}
+	st, err := deps.Store.Load()
+	if err != nil {
+		return nil, err
+	}
+	if st != nil {
+		a.publish(st)
+	}
+	return a, nil
+}
+
+// State gives the last committed state; nil before there is one.
+func (a *App) State() *state.State { return a.committed.Load() }
+
+// Halted gives the error that stopped the chain. CometBFT itself only stops making blocks.
+func (a *App) Halted() <-chan error { return a.halted }
+
+// halt must be deferred by what consensus calls: it turns a panic, which means that our own state is
+// corrupt, into an error, and makes every error known.
+func (a *App) halt(what string, err *error) {
+	if panicked := recover(); panicked != nil {
+		*err = fmt.Errorf("panic: %v\n%s", panicked, debug.Stack())
+	}
+	if *err == nil {
+		return
+	}
+	*err = fmt.Errorf("%s: %w", what, *err)
+	select {
+	case a.halted <- *err:
+	default: // the first one says why
+	}
+}
+
+// publish makes a state the committed one and starts CheckTx afresh on it.
+func (a *App) publish(st *state.State) {
+	a.committed.Store(st)
+	a.deps.Metrics.last.Store(st)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.check = st.Begin(state.Context{Height: st.Height() + 1, Time: st.BlockTime()}, a.verified.verify)
+}
+
+// Info implements abci.Application: it tells CometBFT which blocks to give again.
+func (a *App) Info(context.Context, *abci.RequestInfo) (*abci.ResponseInfo, error) {
+	st := a.State()
+	if st == nil || st.Height() == 0 {
+		return &abci.ResponseInfo{}, nil
+	}
+	hash := st.AppHash()
+	return &abci.ResponseInfo{LastBlockHeight: st.Height(), LastBlockAppHash: hash[:]}, nil
+}
+
+// InitChain implements abci.Application. Nothing is stored: before the first Commit, CometBFT calls
+// it again.
+func (a *App) InitChain(_ context.Context, req *abci.RequestInitChain) (*abci.ResponseInitChain, error) {
+	genesis, err := ParseGenesis(req.AppStateBytes)
+	if err != nil {
+		return nil, err
+	}
+	genesis.ChainID, genesis.Time = req.ChainId, req.Time
+	st, err := state.New(genesis)
+	if err != nil {
+		return nil, err
+	}
+	a.publish(st)
+	hash := st.AppHash()
+	return &abci.ResponseInitChain{AppHash: hash[:]}, nil
+}
+
+// CheckTx implements abci.Application: the mempool takes no transaction of which no message would
+// be applied. Each is checked on top of those before it. A recheck, after a block, does not look at
+// signatures: they were seen to be right.
+func (a *App) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.ResponseCheckTx, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.check == nil {
+		return nil, errors.New("check transaction: the chain has no state yet")
+	}
+	if req.Type == abci.CheckTxType_Recheck {
+		a.check.SetVerifier(trust)
+		defer a.check.SetVerifier(a.verified.verify)
+	}
+	result := a.check.Check(req.Tx)
+	code, detail := result.Verdict()
+	data, err := encodeResults(result)
+	if err != nil {
+		return nil, fmt.Errorf("check transaction: %w", err)
+	}
+	return &abci.ResponseCheckTx{Code: uint32(code), Log: detail, Data: data, Codespace: codespace}, nil
+}
+
+// FinalizeBlock implements abci.Application: it executes a block. An error halts the node; it means
+// that our own state is corrupt, never that a transaction is bad.
+func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (_ *abci.ResponseFinalizeBlock, err error) {
+	defer a.halt(fmt.Sprintf("finalize block %d", req.Height), &err)
+	st := a.State()
+	if st == nil {
+		return nil, errors.New("the chain has no state yet")
+	}
+	if want := st.Height() + 1; req.Height != want && st.Height() != 0 {
+		return nil, fmt.Errorf("want height %d", want)
+	}
+	block := st.Begin(state.Context{Height: req.Height, Time: req.Time}, a.verified.verify)
+	results := make([]state.TxResult, len(req.Txs))
+	answers := make([]*abci.ExecTxResult, len(req.Txs))
+	for i, tx := range req.Txs {
+		results[i] = block.Apply(tx)
+		data, err := encodeResults(results[i])
+		if err != nil {
+			return nil, err
+		}
+		answers[i] = &abci.ExecTxResult{
+			Code: uint32(results[i].Code), Log: results[i].Detail, Data: data, Codespace: codespace,
+		}
+	}
+	outcome, err := block.End()
+	if err != nil {
+		return nil, err
+	}
+	a.pending = &pending{outcome: outcome, block: history.Block{
+		Height: req.Height, TimeUS: req.Time.UnixMicro(), Txs: results, Events: outcome.Events,
+	}}
+	hash := outcome.Next.AppHash()
+	return &abci.ResponseFinalizeBlock{TxResults: answers, AppHash: hash[:]}, nil
+}
+
+// Commit implements abci.Application: it puts the executed block on disk and shows it.
+func (a *App) Commit(ctx context.Context, _ *abci.RequestCommit) (_ *abci.ResponseCommit, err error) {
+	defer a.halt("commit", &err)
+	p := a.pending
+	if p == nil {
+		return nil, errors.New("no block was executed")
+	}
+	if err := a.deps.History.Write(p.block); err != nil {
+		return nil, err
+	}
+	// The first block's batch has genesis in it, which no block wrote.
+	first := a.State().Height() == 0
+	if err := a.deps.Store.Save(p.outcome, first); err != nil {
+		return nil, err
+	}
+	a.pending = nil
+	a.publish(p.outcome.Next)
+	a.report(ctx, p)
+	return &abci.ResponseCommit{}, nil
+}
+
+// Query implements abci.Application. The code of a refusal is that of google.rpc.
+func (a *App) Query(ctx context.Context, req *abci.RequestQuery) (*abci.ResponseQuery, error) {
+	value, err := query.New(a, a.deps.History).ABCI(ctx, req.Path, req.Data)
+	if err != nil {
+		known := apierr.From(ctx, err)
+		status := known.GRPCStatus()
+		a.deps.Logger.DebugContext(ctx, "query refused", "path", req.Path, "error", known)
+		return &abci.ResponseQuery{Code: uint32(status.Code()), Log: status.Message(), Codespace: queryCodespace}, nil
+	}
+	response := &abci.ResponseQuery{Value: value}
+	if st := a.State(); st != nil {
+		response.Height = st.Height()
+	}
+	return response, nil
+}

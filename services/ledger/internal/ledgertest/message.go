@@ -1,0 +1,91 @@
+package ledgertest
+
+import (
+	"time"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
+)
+
+// Order is an order of "client" to "operator" for a minute of compute at 20,000 a second.
+func Order(job aitbc.JobID, now time.Time) aitbc.Order {
+	return aitbc.Order{
+		ChainID: ChainID, Client: ID("client"), Operator: ID("operator"), JobID: job,
+		PayloadCommitment: aitbc.Hash{9}, Price: 20_000, MaxPrice: 1_200_000,
+		ExecutionLimitUS: time.Minute.Microseconds(),
+		SettleByUS:       now.Add(10 * time.Minute).UnixMicro(),
+		ExpiresUS:        now.Add(5 * time.Minute).UnixMicro(),
+	}
+}
+
+// Submit makes the message of an order, without the client's signature.
+func Submit(o aitbc.Order) *ledgerv1.SubmitJob {
+	return &ledgerv1.SubmitJob{
+		Client: o.Client[:], JobId: o.JobID[:], PayloadCommitment: o.PayloadCommitment[:],
+		PriceUaitbc: int64(o.Price), MaxPriceUaitbc: int64(o.MaxPrice), ExecutionLimitUs: o.ExecutionLimitUS,
+		SettleByUs: o.SettleByUS, ExpiresUs: o.ExpiresUS,
+	}
+}
+
+// Work is an attempt that "miner" has finished and "operator" has accepted.
+type Work struct {
+	Order       aitbc.Order
+	Miner       string
+	ComputeUS   int64
+	MeteredUS   int64
+	Attempt     uint32
+	FullySigned bool
+}
+
+// Receipt signs lease, statement and acceptance of the work. Only a fully signed one has the
+// operator's two signatures.
+func Receipt(w Work) *ledgerv1.RecordReceipt {
+	o, digest := w.Order, aitbc.Hash{1, 2, 3}
+	lease := aitbc.Lease{
+		ChainID: ChainID, OrderHash: o.Hash(), JobID: o.JobID, Attempt: w.Attempt, Operator: o.Operator,
+		Miner: ID(w.Miner), Model: "tiny:latest", ModelDigest: digest, IssuedUS: 7,
+	}
+	statement := aitbc.Statement{
+		ChainID: ChainID, JobID: o.JobID, Attempt: w.Attempt, LeaseHash: lease.Hash(), ResultCommitment: aitbc.Hash{8},
+		Model: lease.Model, ModelDigest: digest, ComputeUS: w.ComputeUS, PromptTokens: 3, OutputTokens: 4, Engine: "ollama/0",
+	}
+	acceptance := aitbc.Acceptance{ChainID: ChainID, JobID: o.JobID, StatementHash: statement.Hash(), MeteredUS: w.MeteredUS}
+	m := &ledgerv1.RecordReceipt{
+		JobId: o.JobID[:], Attempt: w.Attempt, Miner: lease.Miner[:], Model: lease.Model, ModelDigest: digest[:],
+		LeaseIssuedUs: lease.IssuedUS, ResultCommitment: statement.ResultCommitment[:], ComputeUs: w.ComputeUS,
+		PromptTokens: 3, OutputTokens: 4, Engine: statement.Engine, MeteredUs: w.MeteredUS,
+		StatementSignature: aitbc.Sign(Key(w.Miner), statement.SigningBytes()),
+	}
+	if w.FullySigned {
+		m.Operator = o.Operator[:]
+		m.LeaseSignature = aitbc.Sign(Key("operator"), lease.SigningBytes())
+		m.AcceptanceSignature = aitbc.Sign(Key("operator"), acceptance.SigningBytes())
+	}
+	return m
+}
+
+// Message wraps one of the messages. It panics for anything else.
+func Message(m any) *ledgerv1.Message {
+	switch v := m.(type) {
+	case *ledgerv1.Transfer:
+		return &ledgerv1.Message{Message: &ledgerv1.Message_Transfer{Transfer: v}}
+	case *ledgerv1.GrantAllowance:
+		return &ledgerv1.Message{Message: &ledgerv1.Message_GrantAllowance{GrantAllowance: v}}
+	case *ledgerv1.RevokeAllowance:
+		return &ledgerv1.Message{Message: &ledgerv1.Message_RevokeAllowance{RevokeAllowance: v}}
+	case *ledgerv1.RegisterOperator:
+		return &ledgerv1.Message{Message: &ledgerv1.Message_RegisterOperator{RegisterOperator: v}}
+	case *ledgerv1.RegisterMiner:
+		return &ledgerv1.Message{Message: &ledgerv1.Message_RegisterMiner{RegisterMiner: v}}
+	case *ledgerv1.BondStake:
+		return &ledgerv1.Message{Message: &ledgerv1.Message_BondStake{BondStake: v}}
+	case *ledgerv1.SubmitJob:
+		return &ledgerv1.Message{Message: &ledgerv1.Message_SubmitJob{SubmitJob: v}}
+	case *ledgerv1.RecordReceipt:
+		return &ledgerv1.Message{Message: &ledgerv1.Message_RecordReceipt{RecordReceipt: v}}
+	case *ledgerv1.RefundJob:
+		return &ledgerv1.Message{Message: &ledgerv1.Message_RefundJob{RefundJob: v}}
+	default:
+		panic("not a message of the ledger")
+	}
+}

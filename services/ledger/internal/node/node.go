@@ -1,0 +1,142 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/cometbft/cometbft/config"
+	"github.com/cometbft/cometbft/node"
+	"github.com/cometbft/cometbft/proxy"
+	"github.com/cometbft/cometbft/rpc/client/local"
+
+	"github.com/aitbc/aitbc/services/internal/rpc"
+	"github.com/aitbc/aitbc/services/internal/run"
+	"github.com/aitbc/aitbc/services/ledger/internal/app"
+	"github.com/aitbc/aitbc/services/ledger/internal/state"
+)
+
+// FlagP2PListen is the flag that chooses the p2p address.
+const FlagP2PListen = "p2p-listen"
+
+// Config says where a node lives and how it behaves.
+type Config struct {
+	// Home is its folder.
+	Home string
+	// P2PListen is where other validators connect to.
+	P2PListen string
+	// Heartbeat is the longest time between blocks.
+	Heartbeat time.Duration
+	// Genesis is written when Home has none.
+	Genesis *state.Genesis
+}
+
+// Node is a running CometBFT node.
+type Node struct {
+	node     *node.Node
+	client   *local.Local
+	rpc      *run.HTTP
+	halted   <-chan error
+	stopping *atomic.Bool
+}
+
+// Prepare makes the home's folders, keys and genesis document, whatever is missing of them.
+func Prepare(c Config) error {
+	_, _, err := prepare(c)
+	return err
+}
+
+func prepare(c Config) (*config.Config, keys, error) {
+	cc := cometConfig(c)
+	if err := cc.ValidateBasic(); err != nil {
+		return nil, keys{}, fmt.Errorf("CometBFT's configuration: %w", err)
+	}
+	for _, folder := range []string{"config", "data"} {
+		if err := os.MkdirAll(filepath.Join(c.Home, folder), 0o700); err != nil {
+			return nil, keys{}, fmt.Errorf("make the ledger's folder: %w", err)
+		}
+	}
+	k, err := loadKeys(cc)
+	if err != nil {
+		return nil, keys{}, err
+	}
+	public, err := k.validator.GetPubKey()
+	if err != nil {
+		return nil, keys{}, fmt.Errorf("read the validator's public key: %w", err)
+	}
+	return cc, k, ensureGenesis(c.Home, c.Genesis, public)
+}
+
+// Start starts a node on the application: it lets CometBFT replay what the application missed. The
+// listener is for JSON-RPC; Run closes it. The caller must call Run when there is no error.
+func Start(ctx context.Context, c Config, application *app.App, listener net.Listener, logger *slog.Logger) (*Node, error) {
+	cc, k, err := prepare(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := probe(ctx, c.P2PListen); err != nil {
+		return nil, err
+	}
+	stopping := &atomic.Bool{}
+	log := cometLog{logger: logger, stopping: stopping}
+	n, err := node.NewNodeWithContext(ctx, cc, k.validator, k.node,
+		proxy.NewConnSyncLocalClientCreator(application),
+		node.DefaultGenesisDocProviderFunc(cc), config.DefaultDBProvider,
+		node.DefaultMetricsProvider(cc.Instrumentation), log)
+	if err != nil {
+		return nil, fmt.Errorf("make the CometBFT node: %w", err)
+	}
+	server, err := newRPC(ctx, n, listener, log)
+	if err == nil {
+		err = n.Start()
+	}
+	if err != nil {
+		stopping.Store(true)
+		n.OnStop() // Stop does nothing for a node that never ran, but its databases are open
+		return nil, fmt.Errorf("start the CometBFT node: %w", err)
+	}
+	return &Node{node: n, client: local.New(n), rpc: server, halted: application.Halted(), stopping: stopping}, nil
+}
+
+// probe looks whether the p2p port is free, because CometBFT's own error does not say how to choose
+// another one.
+func probe(ctx context.Context, addr string) error {
+	listener, err := rpc.Listen(ctx, addr, FlagP2PListen)
+	if err != nil {
+		return err
+	}
+	return listener.Close()
+}
+
+// Client gives a client that calls the node in this process.
+func (n *Node) Client() *local.Local { return n.client }
+
+// RPC is the JSON-RPC server, to be run beside the node.
+func (n *Node) RPC() *run.HTTP { return n.rpc }
+
+// errStopped is returned when the node ended without being told to.
+var errStopped = errors.New("the CometBFT node stopped by itself")
+
+// Run waits until ctx ends or the chain halts, and stops the node.
+func (n *Node) Run(ctx context.Context) error {
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-n.halted:
+		err = fmt.Errorf("the chain halted: %w", err)
+	case <-n.node.Quit():
+		return errStopped
+	}
+	n.stopping.Store(true)
+	if stopErr := n.node.Stop(); stopErr != nil {
+		return errors.Join(err, fmt.Errorf("stop the CometBFT node: %w", stopErr))
+	}
+	n.node.Wait()
+	return err
+}

@@ -1,0 +1,113 @@
+package state
+
+import (
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
+)
+
+// TxResult is how a transaction ended.
+type TxResult struct {
+	// Hash is SHA-256 of its bytes.
+	Hash aitbc.Hash
+	// Code is zero when its messages were looked at; else Detail says why not, for people.
+	Code   ledgerv1.ResultCode
+	Detail string
+	// Signer is zero when the bytes are not a transaction.
+	Signer aitbc.AccountID
+	// Messages are its messages' results in order; none when Code is not zero.
+	Messages []MessageResult
+}
+
+// MessageResult is how one message ended.
+type MessageResult struct {
+	// Kind is its field's name in the contract, such as "submit_job".
+	Kind string
+	// Job is the job it is about, if any.
+	Job aitbc.JobID
+	// Code is zero when it was applied; else Detail says why not, for people.
+	Code   ledgerv1.ResultCode
+	Detail string
+}
+
+// Applied reports whether any message was applied.
+func (r TxResult) Applied() bool {
+	for _, m := range r.Messages {
+		if m.Code == ledgerv1.ResultCode_RESULT_CODE_UNSPECIFIED {
+			return true
+		}
+	}
+	return false
+}
+
+// Verdict gives the code that the mempool answers with: that of the transaction, else that of its
+// first message when none was applied.
+func (r TxResult) Verdict() (ledgerv1.ResultCode, string) {
+	if len(r.Messages) > 0 && !r.Applied() {
+		return r.Messages[0].Code, r.Messages[0].Detail
+	}
+	return r.Code, r.Detail
+}
+
+// Check applies a transaction and takes all of it back when no message was applied.
+func (b *Block) Check(raw []byte) TxResult {
+	mark := b.mark()
+	result := b.Apply(raw)
+	if !result.Applied() {
+		b.rollback(mark)
+	}
+	return result
+}
+
+// Apply applies a transaction.
+func (b *Block) Apply(raw []byte) TxResult {
+	e, no := openTx(raw)
+	if no != nil {
+		return TxResult{Hash: hashOf(raw), Code: no.code, Detail: no.detail}
+	}
+	result := TxResult{Hash: e.hash, Signer: e.signer}
+	if no := b.admit(e); no != nil {
+		result.Code, result.Detail = no.code, no.detail
+		return result
+	}
+	result.Messages = make([]MessageResult, len(e.body.GetMessages()))
+	for i, m := range e.body.GetMessages() {
+		r := &result.Messages[i]
+		r.Kind, r.Job = kindOf(m)
+		mark := b.mark()
+		if no := b.dispatch(e, i, m, r.Kind); no != nil {
+			b.rollback(mark)
+			r.Code, r.Detail = no.code, no.detail
+		}
+	}
+	return result
+}
+
+func (b *Block) dispatch(e *envelope, index int, m *ledgerv1.Message, kind string) *refusal {
+	if kind == kindUnknown {
+		return malformed("a message, or a field of one, that is not known here")
+	}
+	switch v := m.GetMessage().(type) {
+	case *ledgerv1.Message_Transfer:
+		return b.transfer(e.signer, v.Transfer)
+	case *ledgerv1.Message_GrantAllowance:
+		// Distinct for every grant of the account: the sequence is used up by this transaction.
+		generation := e.body.GetSequence()*MaxMessages + uint64(index)
+		return b.grantAllowance(e.signer, generation, v.GrantAllowance)
+	case *ledgerv1.Message_RevokeAllowance:
+		return b.revokeAllowance(e.signer, v.RevokeAllowance)
+	case *ledgerv1.Message_RegisterOperator:
+		return b.registerOperator(e.signer, v.RegisterOperator)
+	case *ledgerv1.Message_RegisterMiner:
+		return b.registerMiner(e.signer, v.RegisterMiner)
+	case *ledgerv1.Message_BondStake:
+		return b.bondStake(e.signer, v.BondStake)
+	case *ledgerv1.Message_SubmitJob:
+		return b.submitJob(e, v.SubmitJob)
+	case *ledgerv1.Message_RecordReceipt:
+		return b.recordReceipt(e, v.RecordReceipt)
+	case *ledgerv1.Message_RefundJob:
+		return b.refundJob(e, v.RefundJob)
+	default:
+		return malformed("a message that is not known here")
+	}
+}

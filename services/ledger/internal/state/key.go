@@ -1,0 +1,62 @@
+package state
+
+import (
+	"encoding/binary"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+)
+
+// The first byte of an entry's key says what it is.
+const (
+	keyAccount  = 'a' // + account: Account
+	keyClock    = 'c' // alone: the cut-off
+	keyDue      = 'd' // + time + operator + job: escrows by when they return by themselves
+	keyEscrow   = 'e' // + operator + job: Escrow
+	keyGrant    = 'g' // + client + operator: Grant
+	keyInfo     = 'i' // alone: Info
+	keyMiner    = 'm' // + account: Miner
+	keyOperator = 'o' // + account: Operator
+	keyParams   = 'p' // alone: Params
+	keyReplay   = 'r' // + operator + job: the minute its order expires in
+	keyMinute   = 't' // + minute + operator + job: replay keys by minute
+)
+
+// present is the value of entries that are only there or not.
+var present = []byte{1}
+
+// jobRef names a job: an id is unique for one operator only, so that nobody else can take it.
+type jobRef struct {
+	operator aitbc.AccountID
+	job      aitbc.JobID
+}
+
+const jobRefSize = len(aitbc.AccountID{}) + len(aitbc.JobID{})
+
+func (j jobRef) bytes() []byte { return append(append([]byte(nil), j.operator[:]...), j.job[:]...) }
+
+// refAtEnd reads the job that a due or minute key ends with.
+func refAtEnd(key string) jobRef {
+	tail := []byte(key[len(key)-jobRefSize:])
+	return jobRef{operator: aitbc.AccountID(tail[:20]), job: aitbc.JobID(tail[20:])}
+}
+
+func accountKey(id aitbc.AccountID) string  { return string(append([]byte{keyAccount}, id[:]...)) }
+func minerKey(id aitbc.AccountID) string    { return string(append([]byte{keyMiner}, id[:]...)) }
+func operatorKey(id aitbc.AccountID) string { return string(append([]byte{keyOperator}, id[:]...)) }
+func escrowKey(ref jobRef) string           { return string(append([]byte{keyEscrow}, ref.bytes()...)) }
+func replayKey(ref jobRef) string           { return string(append([]byte{keyReplay}, ref.bytes()...)) }
+
+func grantKey(client, operator aitbc.AccountID) string {
+	return string(append(append([]byte{keyGrant}, client[:]...), operator[:]...))
+}
+
+// timeKey orders by time: a big-endian number that is never negative.
+func timeKey(prefix byte, at int64, ref jobRef) string {
+	key := binary.BigEndian.AppendUint64([]byte{prefix}, uint64(at))
+	return string(append(key, ref.bytes()...))
+}
+
+// timeEnd is the first key of its prefix behind all keys up to and with this time.
+func timeEnd(prefix byte, at int64) string {
+	return string(binary.BigEndian.AppendUint64([]byte{prefix}, uint64(at)+1))
+}

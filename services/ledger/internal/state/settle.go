@@ -1,0 +1,206 @@
+package state
+
+import (
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
+)
+
+// claim is a receipt as sent, rebuilt into the three things that were signed.
+type claim struct {
+	ref        jobRef
+	lease      aitbc.Lease
+	statement  aitbc.Statement
+	acceptance aitbc.Acceptance
+	message    *ledgerv1.RecordReceipt
+}
+
+// recordReceipt pays a miner for accepted compute and ends the escrow. What costs most, the
+// signatures, is checked last.
+func (b *Block) recordReceipt(e *envelope, m *ledgerv1.RecordReceipt) *refusal {
+	c, no := b.readClaim(e.signer, m)
+	if no != nil {
+		return no
+	}
+	if e.signer != c.ref.operator && e.signer != c.lease.Miner {
+		return refuse(ledgerv1.ResultCode_RESULT_CODE_NOT_MINER, "%s is neither the lease's miner nor the order's operator", e.signer)
+	}
+	if no := b.mustBeOperator(c.ref.operator); no != nil {
+		return no
+	}
+	escrow, open := load(b.entries, escrowKey(c.ref), readEscrow)
+	if !open {
+		return notOpen(c.ref.job)
+	}
+	if no := b.checkClaim(c, escrow); no != nil {
+		return no
+	}
+	c.bind(escrow.OrderHash)
+	if no := b.checkSignatures(e.signer, c); no != nil {
+		return no
+	}
+	b.pay(e, c, escrow)
+	return nil
+}
+
+// readClaim checks the form of a receipt and rebuilds what was signed, hashes still missing.
+func (b *Block) readClaim(signer aitbc.AccountID, m *ledgerv1.RecordReceipt) (*claim, *refusal) {
+	job, no := jobField(m.GetJobId())
+	if no != nil {
+		return nil, no
+	}
+	operator := signer
+	if len(m.GetOperator()) != 0 {
+		if operator, no = accountField("operator", m.GetOperator()); no != nil {
+			return nil, no
+		}
+	}
+	miner, no := accountField("miner", m.GetMiner())
+	if no != nil {
+		return nil, no
+	}
+	digest, no := hashField("model_digest", m.GetModelDigest())
+	if no != nil {
+		return nil, no
+	}
+	result, no := hashField("result_commitment", m.GetResultCommitment())
+	if no != nil {
+		return nil, no
+	}
+	if m.GetAttempt() == 0 || m.GetComputeUs() < 0 || len(m.GetModel()) > maxModelBytes || len(m.GetEngine()) > maxEngineBytes {
+		return nil, malformed("no attempt, a negative time, or the name of model or engine is too long")
+	}
+	chain := b.base.info.ChainID
+	return &claim{
+		ref: jobRef{operator: operator, job: job},
+		lease: aitbc.Lease{
+			ChainID: chain, JobID: job, Attempt: m.GetAttempt(), Operator: operator, Miner: miner,
+			Model: m.GetModel(), ModelDigest: digest, IssuedUS: m.GetLeaseIssuedUs(),
+		},
+		statement: aitbc.Statement{
+			ChainID: chain, JobID: job, Attempt: m.GetAttempt(), ResultCommitment: result,
+			Model: m.GetModel(), ModelDigest: digest, ComputeUS: m.GetComputeUs(),
+			PromptTokens: m.GetPromptTokens(), OutputTokens: m.GetOutputTokens(),
+			Engine: m.GetEngine(), Stopped: m.GetStopped(),
+		},
+		acceptance: aitbc.Acceptance{ChainID: chain, JobID: job, MeteredUS: m.GetMeteredUs()},
+		message:    m,
+	}, nil
+}
+
+// bind links lease, statement and acceptance by hash to the order that the escrow was made for.
+func (c *claim) bind(order aitbc.Hash) {
+	c.lease.OrderHash = order
+	c.statement.LeaseHash = c.lease.Hash()
+	c.acceptance.StatementHash = c.statement.Hash()
+}
+
+// checkClaim holds a claim to the escrow's limits and times. A refund whose window has passed is
+// final even while it waits for its turn to be carried out.
+func (b *Block) checkClaim(c *claim, e Escrow) *refusal {
+	if b.nowUS() > e.SettleByUS {
+		return tooLate(c.ref.job, e)
+	}
+	if e.RefundFinalUS != 0 && b.nowUS() > e.RefundFinalUS {
+		return notOpen(c.ref.job)
+	}
+	metered := c.acceptance.MeteredUS
+	if metered < 0 || metered > c.statement.ComputeUS || metered > e.ExecutionLimitUS {
+		return refuse(ledgerv1.ResultCode_RESULT_CODE_BAD_METER, "metered %d us, the statement has %d and the limit is %d",
+			metered, c.statement.ComputeUS, e.ExecutionLimitUS)
+	}
+	return nil
+}
+
+// checkSignatures checks the miner's signature and, unless the operator signed the transaction,
+// the operator's two.
+func (b *Block) checkSignatures(signer aitbc.AccountID, c *claim) *refusal {
+	miner, _ := b.account(c.lease.Miner)
+	if _, registered := b.entries.Get(minerKey(c.lease.Miner)); !registered || len(miner.PublicKey) == 0 {
+		return refuse(ledgerv1.ResultCode_RESULT_CODE_NOT_MINER, "account %s is not a registered miner", c.lease.Miner)
+	}
+	if signer != c.ref.operator {
+		operator, _ := b.account(c.ref.operator)
+		if !b.verify(operator.PublicKey, c.lease.SigningBytes(), c.message.GetLeaseSignature()) {
+			return refuse(ledgerv1.ResultCode_RESULT_CODE_BAD_LEASE, "the operator's signature of the lease does not check")
+		}
+		if !b.verify(operator.PublicKey, c.acceptance.SigningBytes(), c.message.GetAcceptanceSignature()) {
+			return refuse(ledgerv1.ResultCode_RESULT_CODE_BAD_ACCEPTANCE, "the operator's signature of the acceptance does not check")
+		}
+	}
+	if !b.verify(miner.PublicKey, c.statement.SigningBytes(), c.message.GetStatementSignature()) {
+		return refuse(ledgerv1.ResultCode_RESULT_CODE_BAD_STATEMENT, "the miner's signature of the statement does not check")
+	}
+	return nil
+}
+
+// pay ends the escrow by the claim and puts the receipt into the log.
+func (b *Block) pay(e *envelope, c *claim, escrow Escrow) {
+	paid := price(c.acceptance.MeteredUS, escrow.Price, escrow.Amount)
+	refunded := escrow.Amount - paid
+	b.close(c.ref, escrow, refunded)
+	if paid > 0 {
+		b.credit(c.lease.Miner, paid)
+	}
+	leaseHash, statementHash := c.statement.LeaseHash, c.acceptance.StatementHash
+	receipt := &ledgerv1.LedgerReceipt{
+		Version:          receiptVersion,
+		JobId:            c.ref.job[:],
+		Client:           escrow.Client[:],
+		Operator:         c.ref.operator[:],
+		Miner:            c.lease.Miner[:],
+		Attempt:          c.lease.Attempt,
+		OrderHash:        escrow.OrderHash[:],
+		LeaseHash:        leaseHash[:],
+		StatementHash:    statementHash[:],
+		ResultCommitment: c.statement.ResultCommitment[:],
+		ComputeUs:        c.statement.ComputeUS,
+		MeteredUs:        c.acceptance.MeteredUS,
+		PaidUaitbc:       int64(paid),
+		RefundedUaitbc:   int64(refunded),
+		LogIndex:         b.log.size(),
+	}
+	b.log.add(LeafBytes(receipt))
+	b.events = append(b.events, Event{
+		Kind: Settled, Operator: c.ref.operator, Job: c.ref.job, TxHash: e.hash,
+		Settlement: Settlement{
+			Outcome: ledgerv1.Settlement_OUTCOME_PAID, Client: escrow.Client,
+			Paid: paid, Refunded: refunded, Receipt: receipt,
+		},
+	})
+}
+
+// expire returns the escrows that are due, the longest due first, at most so many a block.
+func (b *Block) expire() {
+	due := first(b.entries, keyDue, timeEnd(keyDue, b.nowUS()), int(b.base.params.MaxExpiriesPerBlock))
+	for _, key := range due {
+		ref := refAtEnd(key)
+		escrow, open := load(b.entries, escrowKey(ref), readEscrow)
+		if !open {
+			panic("an escrow is due that is not open")
+		}
+		outcome := ledgerv1.Settlement_OUTCOME_EXPIRED
+		if escrow.RefundFinalUS != 0 {
+			outcome = ledgerv1.Settlement_OUTCOME_REFUNDED
+		}
+		b.close(ref, escrow, escrow.Amount)
+		b.events = append(b.events, Event{
+			Kind: Settled, Operator: ref.operator, Job: ref.job,
+			Settlement: Settlement{Outcome: outcome, Client: escrow.Client, Refunded: escrow.Amount},
+		})
+	}
+}
+
+// maxPrunedPerBlock bounds the replay keys forgotten in one block.
+const maxPrunedPerBlock = 10_000
+
+// prune forgets the replay keys of minutes that have passed: their orders have expired.
+func (b *Block) prune() {
+	passed := b.nowUS()/minuteUS - 1
+	if passed < 0 {
+		return
+	}
+	for _, key := range first(b.entries, keyMinute, timeEnd(keyMinute, passed), maxPrunedPerBlock) {
+		b.remove(key)
+		b.remove(replayKey(refAtEnd(key)))
+	}
+}

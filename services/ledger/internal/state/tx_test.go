@@ -1,0 +1,207 @@
+package state_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
+	"github.com/aitbc/aitbc/services/ledger/internal/ledgertest"
+	"github.com/aitbc/aitbc/services/ledger/internal/state"
+)
+
+const (
+	ok                    = ledgerv1.ResultCode_RESULT_CODE_UNSPECIFIED
+	isMalformed           = ledgerv1.ResultCode_RESULT_CODE_MALFORMED
+	badSignature          = ledgerv1.ResultCode_RESULT_CODE_BAD_SIGNATURE
+	wrongChain            = ledgerv1.ResultCode_RESULT_CODE_WRONG_CHAIN
+	expired               = ledgerv1.ResultCode_RESULT_CODE_EXPIRED
+	badSequence           = ledgerv1.ResultCode_RESULT_CODE_BAD_SEQUENCE
+	insufficientFunds     = ledgerv1.ResultCode_RESULT_CODE_INSUFFICIENT_FUNDS
+	insufficientAllowance = ledgerv1.ResultCode_RESULT_CODE_INSUFFICIENT_ALLOWANCE
+	unknownAccount        = ledgerv1.ResultCode_RESULT_CODE_UNKNOWN_ACCOUNT
+	notOperator           = ledgerv1.ResultCode_RESULT_CODE_NOT_OPERATOR
+	notMiner              = ledgerv1.ResultCode_RESULT_CODE_NOT_MINER
+	duplicateJob          = ledgerv1.ResultCode_RESULT_CODE_DUPLICATE_JOB
+	notOpen               = ledgerv1.ResultCode_RESULT_CODE_NOT_OPEN
+	badLease              = ledgerv1.ResultCode_RESULT_CODE_BAD_LEASE
+	badStatement          = ledgerv1.ResultCode_RESULT_CODE_BAD_STATEMENT
+	badAcceptance         = ledgerv1.ResultCode_RESULT_CODE_BAD_ACCEPTANCE
+	badMeter              = ledgerv1.ResultCode_RESULT_CODE_BAD_METER
+	outOfRange            = ledgerv1.ResultCode_RESULT_CODE_OUT_OF_RANGE
+	tooLate               = ledgerv1.ResultCode_RESULT_CODE_TOO_LATE
+	alreadyRefunding      = ledgerv1.ResultCode_RESULT_CODE_ALREADY_REFUNDING
+)
+
+func transfer(to string, amount int64) *ledgerv1.Transfer {
+	id := ledgertest.ID(to)
+	return &ledgerv1.Transfer{To: id[:], AmountUaitbc: amount}
+}
+
+// resign makes a transaction of a changed body, signed by "client".
+func resign(t *testing.T, body *ledgerv1.TxBody) []byte {
+	t.Helper()
+	raw, _, err := aitbc.SignTx(ledgertest.Key("client"), body)
+	require.NoError(t, err)
+	return raw
+}
+
+// txCase is a good transaction with one thing changed: in its body before it is signed, in the
+// outer message after that, or in the bytes.
+type txCase struct {
+	name  string
+	body  func(*ledgerv1.TxBody)
+	outer func(*ledgerv1.Tx)
+	raw   func([]byte) []byte
+	want  ledgerv1.ResultCode
+}
+
+func txCases() []txCase {
+	return []txCase{
+		{name: "a good one that expires now", want: ok},
+		{name: "no bytes", raw: func([]byte) []byte { return nil }, want: isMalformed},
+		{name: "not protobuf", raw: func([]byte) []byte { return []byte{0xff, 0xff} }, want: isMalformed},
+		{name: "too long", raw: func([]byte) []byte { return make([]byte, state.MaxTxBytes+1) }, want: isMalformed},
+		{name: "a field that is not known, outside", raw: func(b []byte) []byte {
+			return protowire.AppendVarint(protowire.AppendTag(b, 9, protowire.VarintType), 1)
+		}, want: isMalformed},
+		{name: "the same transaction encoded otherwise", raw: func(b []byte) []byte {
+			// An empty signature first is overridden by the real one, which comes last.
+			return append(protowire.AppendBytes(protowire.AppendTag(nil, 3, protowire.BytesType), nil), b...)
+		}, want: isMalformed},
+		{name: "another version", body: func(b *ledgerv1.TxBody) { b.Version = 2 }, want: isMalformed},
+		{name: "a short signer", body: func(b *ledgerv1.TxBody) { b.Signer = b.Signer[1:] }, want: isMalformed},
+		{name: "no messages", body: func(b *ledgerv1.TxBody) { b.Messages = nil }, want: isMalformed},
+		{name: "too many messages", body: func(b *ledgerv1.TxBody) {
+			for range state.MaxMessages {
+				b.Messages = append(b.Messages, b.Messages[0])
+			}
+		}, want: isMalformed},
+		{name: "a field that is not known, in the body", body: func(b *ledgerv1.TxBody) {
+			b.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 1))
+		}, want: isMalformed},
+		{name: "a short key", outer: func(x *ledgerv1.Tx) { x.PublicKey = x.PublicKey[1:] }, want: isMalformed},
+		{name: "another chain", body: func(b *ledgerv1.TxBody) { b.ChainId = "other" }, want: wrongChain},
+		{name: "expired", body: func(b *ledgerv1.TxBody) { b.ExpiresUs-- }, want: expired},
+		{name: "expires too far ahead", body: func(b *ledgerv1.TxBody) { b.ExpiresUs += (10 * time.Minute).Microseconds() + 1 }, want: expired},
+		{name: "expires at the end of time", body: func(b *ledgerv1.TxBody) { b.ExpiresUs = 1<<63 - 1 }, want: expired},
+		{name: "an account that does not exist", body: func(b *ledgerv1.TxBody) { id := ledgertest.ID("nobody"); b.Signer = id[:] }, want: unknownAccount},
+		{name: "somebody else's account", body: func(b *ledgerv1.TxBody) { id := ledgertest.ID("operator"); b.Signer = id[:] }, want: badSignature},
+		{name: "somebody else's account whose key is not known", body: func(b *ledgerv1.TxBody) { id := ledgertest.ID("newcomer"); b.Signer = id[:] }, want: badSignature},
+		{name: "sequence used", body: func(b *ledgerv1.TxBody) { b.Sequence = 0 }, want: badSequence},
+		{name: "sequence ahead", body: func(b *ledgerv1.TxBody) { b.Sequence = 2 }, want: badSequence},
+		{name: "a wrong signature", outer: func(x *ledgerv1.Tx) { x.Signature[0]++ }, want: badSignature},
+		{name: "no signature", outer: func(x *ledgerv1.Tx) { x.Signature = nil }, want: isMalformed},
+		{name: "a body changed after signing", outer: func(x *ledgerv1.Tx) { x.Body[len(x.Body)-1]++ }, want: badSignature},
+	}
+}
+
+// goodBody transfers something and expires now.
+func goodBody(c *ledgertest.Chain) *ledgerv1.TxBody {
+	id := ledgertest.ID("client")
+	return &ledgerv1.TxBody{
+		Version: 1, ChainId: ledgertest.ChainID, Signer: id[:], ExpiresUs: c.Now().UnixMicro(), Sequence: 1,
+		Messages: []*ledgerv1.Message{ledgertest.Message(transfer("miner", 1))},
+	}
+}
+
+func TestTransactionChecks(t *testing.T) {
+	t.Parallel()
+	for _, test := range txCases() {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c := ledgertest.NewChain(t, ledgertest.Genesis())
+			body := goodBody(c)
+			if test.body != nil {
+				test.body(body)
+			}
+			raw := resign(t, body)
+			if test.outer != nil {
+				tx := &ledgerv1.Tx{}
+				require.NoError(t, proto.Unmarshal(raw, tx))
+				test.outer(tx)
+				var err error
+				raw, err = proto.MarshalOptions{Deterministic: true}.Marshal(tx)
+				require.NoError(t, err)
+			}
+			if test.raw != nil {
+				raw = test.raw(raw)
+			}
+			before := c.State.AppHash()
+			result := c.Block(raw)[0]
+			require.Equal(t, test.want, result.Code, result.Detail)
+			require.Equal(t, test.want == ok, result.Applied())
+			require.Equal(t, test.want == ok, before != c.State.AppHash(), "a refused transaction leaves no trace")
+		})
+	}
+}
+
+func TestMessagesFailAlone(t *testing.T) {
+	t.Parallel()
+	c := ledgertest.NewChain(t, ledgertest.Genesis())
+	result := c.Send("client", transfer("miner", 1), transfer("miner", 1<<60), transfer("miner", 2))
+	require.Equal(t, ok, result.Code)
+	require.Equal(t, []ledgerv1.ResultCode{ok, insufficientFunds, ok},
+		[]ledgerv1.ResultCode{result.Messages[0].Code, result.Messages[1].Code, result.Messages[2].Code})
+	require.Equal(t, aitbc.Amount(3), c.Balance("miner"))
+	require.Equal(t, "transfer", result.Messages[0].Kind)
+}
+
+func TestAMessageWithFieldsThatAreNotKnownIsRefused(t *testing.T) {
+	t.Parallel()
+	c := ledgertest.NewChain(t, ledgertest.Genesis())
+	odd := transfer("miner", 1)
+	odd.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 1))
+	require.Equal(t, isMalformed, c.One("client", odd))
+	tx := ledgertest.Tx{Signer: "client", Expires: c.Now(), Messages: []*ledgerv1.Message{{}}}
+	result := c.Block(tx.Sign(t))[0]
+	require.Equal(t, isMalformed, result.Messages[0].Code)
+}
+
+func TestASequenceIsUsedUpEvenWhenNothingWasApplied(t *testing.T) {
+	t.Parallel()
+	c := ledgertest.NewChain(t, ledgertest.Genesis())
+	raw := c.Sign("client", transfer("miner", 1<<60))
+	require.Equal(t, insufficientFunds, c.Block(raw)[0].Messages[0].Code)
+	require.Equal(t, badSequence, c.Block(raw)[0].Code)
+}
+
+func TestAJobMessageNeedsNoSequence(t *testing.T) {
+	t.Parallel()
+	c := ledgertest.NewChain(t, ledgertest.Genesis())
+	for n := range 3 {
+		tx := ledgertest.Tx{Signer: "operator", Expires: c.Now(), Messages: []*ledgerv1.Message{
+			ledgertest.Message(ledgertest.Submit(ledgertest.Order(ledgertest.Job(n), c.Now()))),
+		}}
+		require.True(t, c.Block(tx.Sign(t))[0].Applied())
+	}
+}
+
+func TestAKeyIsRememberedWhenItFirstSigns(t *testing.T) {
+	t.Parallel()
+	c := ledgertest.NewChain(t, ledgertest.Genesis())
+	before, _ := c.State.Account(ledgertest.ID("newcomer"))
+	require.Empty(t, before.PublicKey)
+	require.Equal(t, ok, c.One("newcomer", transfer("miner", 1)))
+	after, _ := c.State.Account(ledgertest.ID("newcomer"))
+	require.Equal(t, ledgertest.Public("newcomer"), after.PublicKey)
+}
+
+func TestCheckKeepsOnlyWhatApplies(t *testing.T) {
+	t.Parallel()
+	c := ledgertest.NewChain(t, ledgertest.Genesis())
+	block := c.State.Begin(state.Context{Height: 1, Time: c.Time}, aitbc.Verify)
+	refused := block.Check(c.Sign("client", transfer("miner", 1<<60)))
+	code, detail := refused.Verdict()
+	require.Equal(t, insufficientFunds, code)
+	require.NotEmpty(t, detail)
+	good := c.Sign("client", transfer("miner", 1))
+	code, _ = block.Check(good).Verdict()
+	require.Equal(t, ok, code, "the refused one did not use the sequence up")
+	code, _ = block.Check(good).Verdict()
+	require.Equal(t, badSequence, code)
+}

@@ -1,0 +1,134 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aitbc/aitbc/tools/devnet/network"
+)
+
+// output is what a program printed and how it ended.
+type output struct {
+	Stdout, Stderr string
+	Code           int
+}
+
+func execute(t *testing.T, environment []string, program string, args ...string) output {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), program, args...)
+	command.Env = append(os.Environ(), environment...)
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
+	err := command.Run()
+	if err != nil {
+		require.ErrorAs(t, err, new(*exec.ExitError))
+	}
+	return output{stdout.String(), stderr.String(), command.ProcessState.ExitCode()}
+}
+
+// cli runs the seed document's wrapper.
+func cli(t *testing.T, n *network.Network, args ...string) output {
+	t.Helper()
+	environment := []string{"AITBC_URL=http://" + n.CoordinatorREST, "PATH=" + programs + ":" + os.Getenv("PATH")}
+	return execute(t, environment, "../../clients/aitbc/aitbc-cli.sh", args...)
+}
+
+// createKey makes a funded custodial client key with the operator's command line.
+func createKey(t *testing.T, n *network.Network, fund string) string {
+	t.Helper()
+	out := execute(t, nil, filepath.Join(programs, "aitbcd"), "coordinator", "keys", "create",
+		"--state", filepath.Dir(n.LogFile()), "--ledger-url", "http://"+n.LedgerRPC, "--name", "test", "--scope", "client", "--fund", fund, "-o", "json")
+	require.Zero(t, out.Code, out.Stderr)
+	var created struct {
+		Key string `json:"key"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(out.Stdout), &created), out.Stdout)
+	require.NotEmpty(t, created.Key)
+	return created.Key
+}
+
+func TestTheSeedsCommandLine(t *testing.T) {
+	t.Parallel()
+	n := startWithEngine(t)
+
+	submitted := cli(t, n, "submit", "inference", "--prompt", question, "--model", "tiny")
+	require.Zero(t, submitted.Code, submitted.Stderr)
+	id := line(submitted.Stdout, "Job ID: ")
+	require.NotEmpty(t, id, submitted.Stdout)
+	awaitStatus(t, n, id, "completed")
+	status := cli(t, n, "status", id)
+	require.Zero(t, status.Code, status.Stderr)
+
+	require.Equal(t, id, line(status.Stdout, "Job ID: "))
+	require.Equal(t, "completed", line(status.Stdout, "Status: "))
+	require.True(t, strings.HasPrefix(line(status.Stdout, "Result: "), answer), status.Stdout)
+	require.True(t, strings.HasPrefix(line(status.Stdout, "Receipt: "), "receipt_"), status.Stdout)
+	require.Contains(t, line(status.Stdout, "Completed in: "), "second")
+	require.Contains(t, line(status.Stdout, "Cost: "), " AITBC")
+}
+
+func TestWaitFollowsToTheEnd(t *testing.T) {
+	t.Parallel()
+	n := startWithEngine(t)
+
+	out := cli(t, n, "submit", "inference", "--prompt", question, "--model", "tiny", "--wait")
+
+	require.Zero(t, out.Code, out.Stderr)
+	require.Equal(t, "completed", line(out.Stdout, "Status: "))
+	require.True(t, strings.HasPrefix(line(out.Stdout, "Result: "), answer), out.Stdout)
+}
+
+// line gives what follows a label at the start of a line.
+func line(text, label string) string {
+	for row := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(row, label); ok {
+			return strings.TrimSpace(rest)
+		}
+	}
+	return ""
+}
+
+func TestTheCommandLinePrintsTheFieldAtFault(t *testing.T) {
+	t.Parallel()
+	n := startWithEngine(t, "--miner=false")
+
+	out := cli(t, n, "submit", "inference", "--prompt", "", "--model", "tiny")
+
+	require.NotZero(t, out.Code)
+	require.Contains(t, out.Stderr, "prompt")
+}
+
+func TestTheCommandLineTriesFourTimesThenSaysSo(t *testing.T) {
+	t.Parallel()
+	calls := make(chan struct{}, 16)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		calls <- struct{}{}
+		connection, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			_ = connection.Close() // away, in the middle of the call
+		}
+	})}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	t.Cleanup(func() { require.NoError(t, server.Close()); <-served })
+
+	address := "http://" + listener.Addr().String()
+	out := execute(t, []string{"AITBC_URL=" + address, "CLIENT_KEY=" + clientKey}, filepath.Join(programs, "aitbc"),
+		"submit", "inference", "--prompt", question, "--model", "tiny")
+
+	require.NotZero(t, out.Code)
+	require.Len(t, calls, 4, "the first try and three more")
+	require.Contains(t, out.Stderr, listener.Addr().String(), "it says who did not answer")
+}

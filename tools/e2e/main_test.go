@@ -1,0 +1,88 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/aitbc/aitbc/tools/devnet/network"
+	"github.com/aitbc/aitbc/tools/engine/enginetest"
+)
+
+// programs is the folder with the two programs under test, built once.
+var programs string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "aitbc-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	programs = dir
+	build := exec.Command("go", "build", "-o", dir, "./services/aitbcd", "./clients/aitbc")
+	build.Dir = "../.."
+	if output, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, output)
+		return 1
+	}
+	return enginetest.Run(m)
+}
+
+// The keys of `aitbcd dev`.
+const (
+	clientKey = "client_dev_key_1"
+	minerKey  = "miner_dev_key_1"
+	adminKey  = "admin_dev_key_1"
+)
+
+const (
+	question = "What is machine learning?"
+	answer   = "Machine learning is a subset of artificial intelligence"
+)
+
+// patience bounds every wait of a test; nothing should come near it.
+const patience = 60 * time.Second
+
+// start starts a network in front of the engine at url, with more arguments for aitbcd.
+func start(t *testing.T, url string, args ...string) *network.Network {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	state := t.TempDir()
+	n, err := network.Start(ctx, network.Options{
+		Program: filepath.Join(programs, "aitbcd"), State: state, EngineURL: url,
+		Args: append([]string{"--log-dir", filepath.Join(state, "log")}, args...),
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if err := n.Stop(); err != nil {
+			t.Errorf("the network did not stop cleanly: %v", err)
+		}
+		if t.Failed() {
+			text, _ := os.ReadFile(n.LogFile())
+			t.Logf("log of the network:\n%s", text[max(0, len(text)-20_000):])
+		}
+	})
+	return n
+}
+
+// startWithEngine starts a network in front of the shared real engine.
+func startWithEngine(t *testing.T, args ...string) *network.Network {
+	t.Helper()
+	return start(t, enginetest.Start(t).URL(), args...)
+}
+
+// eventually asks until ok, with a short pause between.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	require.Eventually(t, ok, patience, 10*time.Millisecond, what)
+}
