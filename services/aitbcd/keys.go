@@ -1,7 +1,161 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	"github.com/aitbc/aitbc/services/coordinator"
+	"github.com/aitbc/aitbc/services/internal/config"
+)
+
+// keysTimeout bounds a command about keys: creating one waits for the ledger.
+const keysTimeout = time.Minute
 
 func newKeys() *cobra.Command {
-	return &cobra.Command{Use: "keys", Short: "Make, list and revoke API keys"}
+	k := &keysCommand{config: coordinator.DefaultConfig()}
+	cmd := &cobra.Command{Use: "keys", Short: "Make, list and revoke API keys"}
+	f := cmd.PersistentFlags()
+	config.AddFileFlag(f)
+	f.StringVar(&k.config.StateDir, "state", defaultState(), "the coordinator's state folder")
+	f.StringVar(&k.config.OperatorKey, "operator-key", "", "the operator's ledger key (default: keys/operator.key in the state folder)")
+	f.StringVar(&k.config.LedgerURL, "ledger-url", k.config.LedgerURL, "CometBFT JSON-RPC of a ledger node")
+	f.StringVarP(&k.output, "output", "o", "text", "text or json")
+	cmd.AddCommand(k.create(), k.list(), k.revoke())
+	return cmd
+}
+
+// keysCommand is what the commands about keys share.
+type keysCommand struct {
+	config coordinator.Config
+	output string
+}
+
+// run opens the keys and does work with them.
+func (k *keysCommand) run(cmd *cobra.Command, work func(ctx context.Context, keys *coordinator.Keys) error) (err error) {
+	if err := load(cmd); err != nil {
+		return err
+	}
+	if k.output != "text" && k.output != "json" {
+		return fmt.Errorf("--output %q: want text or json", k.output)
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), keysTimeout)
+	defer cancel()
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	keys, err := coordinator.OpenKeys(ctx, k.config, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, keys.Close()) }()
+	return work(ctx, keys)
+}
+
+func (k *keysCommand) create() *cobra.Command {
+	var (
+		r             coordinator.KeyRequest
+		account, fund string
+	)
+	cmd := &cobra.Command{
+		Use:   "create",
+		Short: "Make an API key; it is printed once",
+		Long: `Makes an API key. For a client without --account a ledger account is made too: its key is kept here, sealed
+(custodial), it gets --fund from the operator, and allows the operator to escrow it. A client with an account of its own grants
+that allowance itself.`,
+		Args: requireNoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if account != "" {
+				if r.Account, err = aitbc.ParseAccountID(account); err != nil {
+					return fmt.Errorf("--account: %w", err)
+				}
+			}
+			if r.Fund, err = aitbc.ParseAmount(fund); err != nil {
+				return fmt.Errorf("--fund: %w", err)
+			}
+			return k.run(cmd, func(ctx context.Context, keys *coordinator.Keys) error {
+				made, err := keys.Create(ctx, r)
+				if err != nil {
+					return err
+				}
+				return k.printNew(cmd.OutOrStdout(), made)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&r.Name, "name", "", "what to call it in lists")
+	f.StringVar(&r.Scope, "scope", "client", "client, miner or admin")
+	f.StringVar(&account, "account", "", "the ledger account it belongs to")
+	f.StringVar(&fund, "fund", "0aitbc", "tokens to send from the operator to the account")
+	f.DurationVar(&r.Life, "life", 0, "how long it is valid; 0: until revoked")
+	return cmd
+}
+
+func (k *keysCommand) printNew(w io.Writer, made coordinator.NewKey) error {
+	if k.output == "json" {
+		return json.NewEncoder(w).Encode(made)
+	}
+	fmt.Fprintf(w, "Key:     %s\nKey ID:  %s\nScope:   %s\nAccount: %s\n", made.Secret, made.ID, made.Scope, made.Account)
+	fmt.Fprintln(w, "The key is shown this once.")
+	return nil
+}
+
+func (k *keysCommand) list() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the API keys, without their secrets",
+		Args:  requireNoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return k.run(cmd, func(ctx context.Context, keys *coordinator.Keys) error {
+				infos, err := keys.List(ctx)
+				if err != nil {
+					return err
+				}
+				return k.printList(cmd.OutOrStdout(), infos)
+			})
+		},
+	}
+}
+
+func (k *keysCommand) printList(w io.Writer, infos []coordinator.KeyInfo) error {
+	if k.output == "json" {
+		return json.NewEncoder(w).Encode(infos)
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "KEY ID\tNAME\tSCOPE\tACCOUNT\tCREATED\tSTATE")
+	for _, info := range infos {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", info.ID, info.Name, info.Scope, info.Account,
+			info.CreatedAt.Format(time.RFC3339), keyState(info, time.Now()))
+	}
+	return table.Flush()
+}
+
+func keyState(info coordinator.KeyInfo, now time.Time) string {
+	switch {
+	case !info.RevokedAt.IsZero():
+		return "revoked"
+	case !info.ExpiresAt.IsZero() && now.After(info.ExpiresAt):
+		return "expired"
+	default:
+		return "live"
+	}
+}
+
+func (k *keysCommand) revoke() *cobra.Command {
+	return &cobra.Command{
+		Use:   "revoke KEY_ID",
+		Short: "End an API key; a running coordinator refuses it within seconds",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return k.run(cmd, func(ctx context.Context, keys *coordinator.Keys) error { return keys.Revoke(ctx, args[0]) })
+		},
+	}
 }

@@ -38,6 +38,7 @@ type parts struct {
 	settlement *settlement.Chain
 	dispatcher *dispatch.Dispatcher
 	server     *rpc.Server
+	sessions   *session.Service
 	conn       *grpc.ClientConn // the gateway's, in process
 	rest       *run.HTTP
 	metrics    *run.HTTP // nil: not served
@@ -204,20 +205,23 @@ func (s *Service) register(p *parts, chainID string) error {
 	if err != nil {
 		return err
 	}
-	sessions, err := session.New(session.DefaultConfig(), session.Deps{
+	p.sessions, err = session.New(session.DefaultConfig(), session.Deps{
 		Dispatcher: p.dispatcher, Ledger: p.accounts, ChainID: chainID, OperatorKey: s.publicKey(),
 		Stopping: p.server.Stopping(), Log: s.deps.Logger,
 	})
 	if err != nil {
 		return err
 	}
-	coordinatorv1.RegisterSessionServiceServer(p.server, sessions)
+	coordinatorv1.RegisterSessionServiceServer(p.server, p.sessions)
 	return nil
 }
 
 // close closes what has been opened; the parts have stopped.
 func (p *parts) close() error {
 	var errs []error
+	if p.sessions != nil {
+		p.sessions.Wait()
+	}
 	if p.conn != nil {
 		errs = append(errs, p.conn.Close())
 	}

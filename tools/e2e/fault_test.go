@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -72,5 +73,9 @@ func losesTheEnd(w http.ResponseWriter, r *http.Request, engine http.Handler) {
 	}
 }
 
-// hangs keeps a generation open until its caller goes away.
-func hangs(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() }
+// hangs keeps a generation open until its caller goes away, which a server notices only when it has
+// read the whole request.
+func hangs(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	<-r.Context().Done()
+}

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"net/http"
 	"testing"
 
@@ -26,15 +28,33 @@ func TestASecondCompletionIsTheSameAnswerAndNoSecondPayment(t *testing.T) {
 	account := clientAccount(t, n)
 	job := awaitStatus(t, n, submit(t, n, seedJob()), "completed")
 	after := balanceOf(t, n, account)
+	receipt := call(t, n, http.MethodGet, "/v1/receipts/"+job.text("receipt_id"), nil, asClient()...)
+	path := "/v1/jobs/" + job.text("job_id") + "/complete"
 
-	first := call(t, n, http.MethodPost, "/v1/jobs/"+job.text("job_id")+"/complete", completion(job.text("job_id"), job.text("result")), asMiner()...)
-	second := call(t, n, http.MethodPost, "/v1/jobs/"+job.text("job_id")+"/complete", completion(job.text("job_id"), job.text("result")), asMiner()...)
+	first := call(t, n, http.MethodPost, path, completionOf(t, job, receipt), asMiner()...)
+	second := call(t, n, http.MethodPost, path, completionOf(t, job, receipt), asMiner()...)
 
 	require.Equal(t, http.StatusOK, first.Status, "%v", first.Body)
 	require.Equal(t, first.Body, second.Body)
 	require.Equal(t, job.text("receipt_id"), first.text("receipt_id"))
 	require.Equal(t, after, balanceOf(t, n, account))
+	require.EqualValues(t, 1, ledgerStatus(t, n).GetReceipts())
 	requireConserved(t, n)
+}
+
+// completionOf is the completion that the miner sent, put together from job and receipt.
+func completionOf(t *testing.T, job, receipt answerOf) map[string]any {
+	t.Helper()
+	evidence := receipt.Body["evidence"].(map[string]any)
+	signature, err := base64.StdEncoding.DecodeString(evidence["statement_signature"].(string))
+	require.NoError(t, err)
+	meter := receipt.Body["meter"].(map[string]any)
+	return map[string]any{
+		"job_id": job.text("job_id"), "result": job.text("result"),
+		"metrics":       map[string]any{"compute_time": meter["compute_time"], "tokens_generated": meter["output_tokens"]},
+		"proof":         map[string]any{"hash": receipt.text("result_hash"), "signature": hex.EncodeToString(signature)},
+		"prompt_tokens": meter["prompt_tokens"],
+	}
 }
 
 func TestABodysJobIDMustBeThePaths(t *testing.T) {

@@ -158,6 +158,7 @@ func (d *Dispatcher) schedule(e *entry) {
 
 // takeLease notes who has the job; its slot is reserved already unless that was before a restart.
 func (d *Dispatcher) takeLease(e *entry) {
+	d.scheduler.Dequeue(e.job.ID)
 	d.scheduler.Hold(e.job.ID, e.job.Miner)
 	if m := d.miners[e.job.Miner]; m != nil {
 		m.leases[e.job.ID] = e
@@ -191,6 +192,8 @@ func (d *Dispatcher) endLease(now time.Time, e *entry, before job.Job, reported 
 		reason = coordinatorv1.ErrorReason_ERROR_REASON_LEASE_NOT_HELD
 	}
 	m.link.Revoke(j.ID.LeaseID(before.Attempt), reason, false)
+	m.stopping++ // another lease before the engine has stopped would be refused
+	d.describe(now, m)
 }
 
 // schedulable gives what the scheduler needs of the job.

@@ -39,6 +39,10 @@ type miner struct {
 	link   Link
 	spoken bool
 	state  MinerState
+	// strangers is how many leases it runs that it does not hold, by its last state; stopping how
+	// many were revoked since, which keep their slots busy until it says otherwise.
+	strangers int
+	stopping  int
 	// leases are the jobs it holds.
 	leases map[aitbc.JobID]*entry
 }
@@ -86,7 +90,8 @@ func (d *Dispatcher) MinerState(ctx context.Context, id aitbc.AccountID, session
 	listed := make(map[aitbc.JobID]uint32, len(s.Running)+len(s.Finished))
 	strangers := d.match(m, listed)
 	changes := d.meet(m, listed, first)
-	d.describe(now, m, countRunning(s.Running, strangers))
+	m.strangers, m.stopping = countRunning(s.Running, strangers), 0
+	d.describe(now, m)
 	d.mu.Unlock()
 	d.signal()
 	if err := d.commit(ctx, changes...); err != nil {
@@ -171,12 +176,12 @@ func countRunning(running []string, strangers []lease) int {
 
 // describe tells the scheduler what the miner is like now. Leases that it runs and does not hold
 // take its slots too.
-func (d *Dispatcher) describe(now time.Time, m *miner, busy int) {
+func (d *Dispatcher) describe(now time.Time, m *miner) {
 	described := scheduler.Miner{
 		ID:       m.id,
 		Stake:    m.stake,
 		Slots:    m.state.Slots,
-		Busy:     busy,
+		Busy:     m.strangers + m.stopping,
 		Floor:    m.state.PriceFloor,
 		Draining: m.state.Draining,
 		Away:     m.link == nil,
@@ -257,7 +262,8 @@ func (d *Dispatcher) MinerGone(ctx context.Context, id aitbc.AccountID, session 
 		d.schedule(e)
 		changes = append(changes, &change{id: jobID, step: job.Job.Lost})
 	}
-	d.describe(now, m, 0)
+	m.strangers, m.stopping = 0, 0
+	d.describe(now, m)
 	d.mu.Unlock()
 	d.signal()
 	return d.commit(context.WithoutCancel(ctx), changes...) // the session's own context has ended

@@ -102,6 +102,27 @@ func TestWhatAMinerListsAndDoesNotHoldIsRevoked(t *testing.T) {
 	})
 }
 
+func TestTheSlotOfARevokedLeaseIsFreeWhenItsMinerSaysSo(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		miner := w.connected(1, 1)
+		w.queue(func(r *dispatch.SubmitRequest) { r.Total = 10 * time.Second })
+		h := miner.lease()
+		miner.begin(h)
+		next := w.queue()
+		pass(10 * time.Second)
+		leases, revoked := miner.got()
+		require.Len(t, revoked, 1)
+		require.Empty(t, leases)
+		miner.state.Running = []string{h.Job.Lease().ID()} // its engine is about to stop
+		miner.say()
+		leases, _ = miner.got()
+		require.Empty(t, leases)
+		miner.state.Running = nil
+		miner.say()
+		require.Equal(t, next.ID, miner.lease().Job.ID)
+	})
+}
+
 func TestANewerSessionReplacesTheOlder(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		older := w.connected(1, 1)

@@ -185,7 +185,7 @@ func (j Job) Status() Status {
 	switch {
 	case j.Phase == Done:
 		return j.Outcome
-	case j.Phase == Running, j.Phase == Unknown, j.Phase == Settling && j.Completion != nil:
+	case j.Phase == Running, j.Phase == Unknown, j.Phase == Settling && !j.StartedAt.IsZero():
 		return StatusRunning
 	default:
 		return StatusPending

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
@@ -42,7 +43,8 @@ func (c *Client) Execute(ctx context.Context, signer Signer, messages ...*ledger
 		if done, last = c.executeOnce(ctx, head, signer, messages); done {
 			return last
 		}
-		c.nextBlock(ctx)
+		_, changed := c.Watch()
+		await(ctx, changed)
 	}
 	return fmt.Errorf("execute transaction of %s: given up after %d tries: %w", signer.Account, executeTries, last)
 }
@@ -54,7 +56,9 @@ func (c *Client) executeOnce(ctx context.Context, head Head, signer Signer, mess
 		var away *UnavailableError
 		return !errors.As(err, &away), fmt.Errorf("read sequence of %s: %w", signer.Account, err)
 	}
-	expires := head.LedgerTime.Add(executeLife)
+	// Two calls at once with the same messages must not make the same bytes: both would take the one
+	// transaction for theirs.
+	expires := head.LedgerTime.Add(executeLife - rand.N(time.Second)).Truncate(time.Microsecond)
 	tx, hash, err := aitbc.SignTx(signer.Key, &ledgerv1.TxBody{
 		Version: aitbc.TxVersion, ChainId: head.ChainID, Signer: signer.Account[:],
 		ExpiresUs: expires.UnixMicro(), Sequence: account.GetNextSequence(), Messages: messages,
@@ -63,10 +67,11 @@ func (c *Client) executeOnce(ctx context.Context, head Head, signer Signer, mess
 		return true, err
 	}
 	for {
+		_, changed := c.Watch() // before looking, so that no block falls between
 		var refused *RefusedError
 		if err := c.Broadcast(ctx, tx); errors.As(err, &refused) {
 			if answer, e := c.Transaction(ctx, hash); e == nil && answer.GetFound() {
-				return true, outcome(answer) // it was sent before, and its repeat is what was refused
+				return decided(answer), outcome(answer) // it was sent before: its repeat was refused
 			}
 			return !passing(refused.Code), err
 		}
@@ -74,13 +79,13 @@ func (c *Client) executeOnce(ctx context.Context, head Head, signer Signer, mess
 		answer, err := c.Transaction(ctx, hash)
 		switch {
 		case err == nil && answer.GetFound():
-			return true, outcome(answer)
+			return decided(answer), outcome(answer)
 		case err == nil && time.UnixMicro(answer.GetLedgerTimeUs()).After(expires):
 			return false, fmt.Errorf("transaction %s was in no block before it expired", hash)
 		case ctx.Err() != nil:
 			return true, fmt.Errorf("await transaction %s: %w", hash, ctx.Err())
 		}
-		c.nextBlock(ctx)
+		await(ctx, changed)
 	}
 }
 
@@ -89,6 +94,10 @@ func (c *Client) executeOnce(ctx context.Context, head Head, signer Signer, mess
 func passing(code ledgerv1.ResultCode) bool {
 	return code == ledgerv1.ResultCode_RESULT_CODE_BAD_SEQUENCE || code == ledgerv1.ResultCode_RESULT_CODE_EXPIRED
 }
+
+// decided reports whether a committed transaction is the end: one that was refused as a whole for a
+// passing reason is not.
+func decided(answer *ledgerv1.GetTransactionResponse) bool { return !passing(answer.GetCode()) }
 
 func outcome(answer *ledgerv1.GetTransactionResponse) error {
 	refused := &RefusedError{Code: answer.GetCode(), Results: answer.GetResults()}
@@ -103,14 +112,13 @@ func outcome(answer *ledgerv1.GetTransactionResponse) error {
 	return refused
 }
 
-// nextBlock waits for a block, or a moment.
-func (c *Client) nextBlock(ctx context.Context) {
-	_, changed := c.Watch()
+// await waits for a block, or a moment.
+func await(ctx context.Context, block <-chan struct{}) {
 	timer := time.NewTimer(executeLook)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-	case <-changed:
+	case <-block:
 	case <-timer.C:
 	}
 }

@@ -31,7 +31,7 @@ func newChain(cast *settlementtest.Cast) *ledgertest.Chain {
 // follow runs a ledger client until the test ends.
 func follow(t *testing.T, endpoint ledger.Endpoint) *ledger.Client {
 	t.Helper()
-	client, err := ledger.New(ledger.DefaultConfig(), endpoint, slog.New(slog.NewTextHandler(testWriter{t}, nil)))
+	client, err := ledger.New(ledger.DefaultConfig(), endpoint, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -48,7 +48,7 @@ func newSettlement(t *testing.T, config settlement.Config, cast *settlementtest.
 	s, err := settlement.New(config, settlement.Deps{
 		Ledger: client, Outbox: book, Sink: book,
 		Operator: settlementtest.Account(cast.Operator), Key: cast.Operator,
-		Registry: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(testWriter{t}, nil)),
+		Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	return s

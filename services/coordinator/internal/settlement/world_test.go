@@ -72,15 +72,11 @@ func (w *world) start(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
-	stopped := false
 	w.notify = s.Notify
 	w.stop = cancel
 	t.Cleanup(func() {
-		if !stopped {
-			stopped = true
-			cancel()
-			require.NoError(t, <-ended)
-		}
+		cancel()
+		require.NoError(t, <-ended)
 	})
 }
 

@@ -136,13 +136,29 @@ func (r *rig) end(t *testing.T) {
 	require.NoError(t, r.answers["run"])
 }
 
-func TestCommitter(t *testing.T) {
+// situation is a story about a committer.
+type situation struct {
+	name string
+	run  func(t *testing.T, r *rig)
+}
+
+func runSituations(t *testing.T, situations []situation) {
+	t.Helper()
+	for _, c := range situations {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, nil)
+				c.run(t, r)
+				r.end(t)
+			})
+		})
+	}
+}
+
+func TestCommitterGathers(t *testing.T) {
 	t.Parallel()
-	own := errors.New("its own error")
-	for _, c := range []struct {
-		name string
-		run  func(t *testing.T, r *rig)
-	}{
+	runSituations(t, []situation{
 		{"a lone change commits at once", func(t *testing.T, r *rig) {
 			began := time.Now()
 			r.submit(t.Context(), "a", put("a"))
@@ -161,6 +177,20 @@ func TestCommitter(t *testing.T) {
 			require.Equal(t, [][]string{{"a"}, {"b", "c", "d"}}, r.batches)
 			require.Equal(t, map[string]error{"a": nil, "b": nil, "c": nil, "d": nil}, r.answers)
 		}},
+		{"stopping commits what waits and takes no more", func(t *testing.T, r *rig) {
+			r.submit(t.Context(), "a", put("a"))
+			r.submit(t.Context(), "b", put("b"))
+			r.end(t)
+			require.Equal(t, []string{"a", "b"}, r.committed)
+			require.ErrorIs(t, r.Commit(t.Context(), put("late")), store.ErrStopped)
+		}},
+	})
+}
+
+func TestCommitterWhenAChangeFails(t *testing.T) {
+	t.Parallel()
+	own := errors.New("its own error")
+	runSituations(t, []situation{
 		{"a change that finds something wrong fails alone", func(t *testing.T, r *rig) {
 			r.submit(t.Context(), "first", put("first"))
 			r.submit(t.Context(), "a", put("a"))
@@ -197,14 +227,6 @@ func TestCommitter(t *testing.T) {
 			require.ErrorContains(t, r.answers["wrong"], "oh")
 			require.Equal(t, []string{"first", "a"}, r.committed)
 		}},
-		{"a store's failure that a change overlooks is not committed", func(t *testing.T, r *rig) {
-			r.submit(t.Context(), "first", put("first"))
-			r.submit(t.Context(), "a", put("a"))
-			r.submit(t.Context(), "careless", func(tx store.Tx) error { _ = put("unwritable")(tx); return put("half")(tx) })
-			r.flush(3)
-			require.ErrorIs(t, r.answers["careless"], errDisk)
-			require.Equal(t, []string{"first", "a"}, r.committed)
-		}},
 		{"many bad changes cost no square of attempts", func(t *testing.T, r *rig) {
 			r.submit(t.Context(), "first", put("first"))
 			for i := range 10 {
@@ -217,6 +239,20 @@ func TestCommitter(t *testing.T) {
 			require.ErrorIs(t, r.answers["bad9"], errDisk)
 			require.Len(t, r.flushes, 12)
 		}},
+	})
+}
+
+func TestCommitterWhenTheStoreFails(t *testing.T) {
+	t.Parallel()
+	runSituations(t, []situation{
+		{"a store's failure that a change overlooks is not committed", func(t *testing.T, r *rig) {
+			r.submit(t.Context(), "first", put("first"))
+			r.submit(t.Context(), "a", put("a"))
+			r.submit(t.Context(), "careless", func(tx store.Tx) error { _ = put("unwritable")(tx); return put("half")(tx) })
+			r.flush(3)
+			require.ErrorIs(t, r.answers["careless"], errDisk)
+			require.Equal(t, []string{"first", "a"}, r.committed)
+		}},
 		{"a failed commit fails all of it", func(t *testing.T, r *rig) {
 			r.submit(t.Context(), "first", put("first"))
 			r.commitErr = errDisk
@@ -228,6 +264,18 @@ func TestCommitter(t *testing.T) {
 			require.NotErrorIs(t, r.answers["exists"], job.ErrExists)
 			require.ErrorIs(t, r.flushes[1].Err, errDisk)
 		}},
+		{"a transaction that hangs ends with its time", func(t *testing.T, r *rig) {
+			r.submit(t.Context(), "a", put("a"))
+			<-time.After(store.DefaultCommitterConfig().FlushTimeout)
+			synctest.Wait()
+			require.ErrorIs(t, r.answers["a"], context.DeadlineExceeded)
+		}},
+	})
+}
+
+func TestCommitterWhenACallerGoesAway(t *testing.T) {
+	t.Parallel()
+	runSituations(t, []situation{
 		{"a caller that goes away while it waits leaves nothing", func(t *testing.T, r *rig) {
 			r.submit(t.Context(), "first", put("first"))
 			ctx, cancel := context.WithCancel(t.Context())
@@ -248,29 +296,7 @@ func TestCommitter(t *testing.T) {
 			require.NoError(t, r.answers["a"])
 			require.Equal(t, []string{"a"}, r.committed)
 		}},
-		{"stopping commits what waits and takes no more", func(t *testing.T, r *rig) {
-			r.submit(t.Context(), "a", put("a"))
-			r.submit(t.Context(), "b", put("b"))
-			r.end(t)
-			require.Equal(t, []string{"a", "b"}, r.committed)
-			require.ErrorIs(t, r.Commit(t.Context(), put("late")), store.ErrStopped)
-		}},
-		{"a transaction that hangs ends with its time", func(t *testing.T, r *rig) {
-			r.submit(t.Context(), "a", put("a"))
-			<-time.After(store.DefaultCommitterConfig().FlushTimeout)
-			synctest.Wait()
-			require.ErrorIs(t, r.answers["a"], context.DeadlineExceeded)
-		}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, nil)
-				c.run(t, r)
-				r.end(t)
-			})
-		})
-	}
+	})
 }
 
 func TestCommitterBoundsBatchAndQueue(t *testing.T) {

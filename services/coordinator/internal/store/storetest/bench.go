@@ -60,7 +60,7 @@ func benchJobs(b *testing.B, st store.Store, submitters int) {
 	require.NoError(b, loop.Wait())
 	b.ReportMetric(float64(changes.Load())/took, "changes/s")
 	b.ReportMetric(float64(flushes.Load())/float64(b.N), "flushes/job")
-	b.ReportMetric(100*time.Duration(flushing.Load()).Seconds()/took, "%flushing")
+	b.ReportMetric(100*time.Duration(flushing.Load()).Seconds()/took, "%in-flushes")
 }
 
 // liveOneJob takes the n-th job from submit to done.

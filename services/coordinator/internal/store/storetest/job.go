@@ -203,19 +203,18 @@ func testResult(t *testing.T, db Database) {
 	}
 }
 
-func testRefused(t *testing.T, db Database) {
-	st := db.Open(t)
-	base := samples(t)
-	for _, j := range base {
-		update(t, st, func(tx store.Tx) error { return tx.InsertJob(j, job.Payload{}) })
-	}
-	for _, c := range []struct {
-		name string
-		of   string
-		// isNew says that the job is inserted, not updated.
-		isNew  bool
-		change func(j *job.Job)
-	}{
+// refusal is a change of a sample that no store may take.
+type refusal struct {
+	name string
+	// of names the sample.
+	of string
+	// isNew says that the job is inserted, not updated.
+	isNew  bool
+	change func(j *job.Job)
+}
+
+func refusals() []refusal {
+	return []refusal{
 		{"a done job comes back to life", "refunded", false, func(j *job.Job) {
 			j.Phase, j.Outcome, j.CompletedAt, j.Settlement, j.Failure = job.Queued, "", time.Time{}, nil, job.Failure{}
 		}},
@@ -243,7 +242,16 @@ func testRefused(t *testing.T, db Database) {
 		{"a phase that does not exist", "just submitted", true, func(j *job.Job) { j.Phase = "resting" }},
 		{"a queued job that ends", "just submitted", true, func(j *job.Job) { j.Phase, j.Outcome, j.Failure.Reason = job.Queued, job.StatusCancelled, 1 }},
 		{"a negative price limit", "just submitted", true, func(j *job.Job) { j.Order.MaxPrice = -1 }},
-	} {
+	}
+}
+
+func testRefused(t *testing.T, db Database) {
+	st := db.Open(t)
+	base := samples(t)
+	for _, j := range base {
+		update(t, st, func(tx store.Tx) error { return tx.InsertJob(j, job.Payload{}) })
+	}
+	for _, c := range refusals() {
 		t.Run(c.name, func(t *testing.T) {
 			j := base[c.of]
 			if j.Completion != nil {

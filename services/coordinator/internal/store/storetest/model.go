@@ -276,6 +276,7 @@ func requireLists(rt *rapid.T, st store.Store, all []job.Job) {
 		}
 		got = append(got, page...)
 		q.Before = page[len(page)-1].ID
+		require.LessOrEqual(rt, len(got), len(want), "the pages do not end")
 	}
 	require.Empty(rt, gocmp.Diff(want, got))
 }
@@ -294,6 +295,7 @@ func requireOutbox(rt *rapid.T, st store.Store, m model) {
 			break
 		}
 		got = append(got, page...)
+		require.LessOrEqual(rt, len(got), len(want), "the pages do not end")
 	}
 	require.Empty(rt, gocmp.Diff(want, got))
 }

@@ -59,7 +59,7 @@ CREATE TABLE jobs (
 
   CONSTRAINT status_is_derived CHECK (status = CASE
     WHEN phase = 'done' THEN outcome
-    WHEN phase IN ('running', 'unknown') OR (phase = 'settling' AND accepted) THEN 'running'
+    WHEN phase IN ('running', 'unknown') OR (phase = 'settling' AND started_us IS NOT NULL) THEN 'running'
     ELSE 'pending' END),
   CONSTRAINT outcome_fits_phase CHECK (CASE
     WHEN phase = 'queued' THEN outcome = ''

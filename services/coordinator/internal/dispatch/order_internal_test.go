@@ -1,0 +1,121 @@
+package dispatch
+
+import (
+	"context"
+	"crypto/ed25519"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/coordinator/internal/job"
+	"github.com/aitbc/aitbc/services/coordinator/internal/scheduler"
+	"github.com/aitbc/aitbc/services/coordinator/internal/store"
+)
+
+// nothing is a store, committer, ledger and outbox that has nothing and is not asked for anything.
+type nothing struct {
+	store.Reader
+	Committer
+	Ledger
+}
+
+func (nothing) Live(context.Context, aitbc.JobID, int) ([]job.Job, error) { return nil, nil }
+func (nothing) Notify()                                                   {}
+
+var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func inMemory(t require.TestingT) (*Dispatcher, *entry) {
+	d, err := New(context.Background(), DefaultConfig("chain"), Deps{
+		Store: nothing{}, Committer: nothing{}, Ledger: nothing{}, Outbox: nothing{},
+		Operator: ed25519.NewKeyFromSeed(make([]byte, 32)), Log: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	return d, d.enter(aitbc.JobID{1}, aitbc.Order{JobID: aitbc.JobID{1}, MaxPrice: 5})
+}
+
+// walk gives random steps of a job as the committer numbers them, from its insertion on.
+func walk(t *rapid.T) []*change {
+	j := job.Job{
+		ID: aitbc.JobID{1}, Order: aitbc.Order{JobID: aitbc.JobID{1}, MaxPrice: 5, ExecutionLimitUS: 1e6}, Model: "tiny:latest",
+		Phase: job.Escrowing, SubmittedAt: epoch, QueueTimeout: time.Hour, TotalTimeout: time.Hour, MaxAttempts: 3,
+	}
+	changes := []*change{{id: j.ID, job: j, number: 1}}
+	steps := []func(job.Job) (job.Job, job.Message, error){
+		func(j job.Job) (job.Job, job.Message, error) { return j.Escrowed(epoch, aitbc.Hash{}) },
+		func(j job.Job) (job.Job, job.Message, error) {
+			return j.LeasedTo(epoch, aitbc.AccountID{byte(j.Attempt + 1)}, aitbc.Hash{})
+		},
+		func(j job.Job) (job.Job, job.Message, error) { return j.Started(epoch, j.Miner, j.Attempt) },
+		job.Job.Lost,
+		job.Job.Found,
+		func(j job.Job) (job.Job, job.Message, error) {
+			return j.AttemptFailed(epoch, j.Miner, j.Attempt, job.Failure{Reason: coordinatorv1.ErrorReason_ERROR_REASON_ENGINE_ERROR})
+		},
+		func(j job.Job) (job.Job, job.Message, error) { return j.Cancelled(epoch) },
+		func(j job.Job) (job.Job, job.Message, error) { return j.Settled(epoch, job.Settlement{}) },
+	}
+	for range rapid.IntRange(1, 30).Draw(t, "steps") {
+		next, _, err := rapid.SampledFrom(steps).Draw(t, "step")(j)
+		if err == nil {
+			j = next
+			changes = append(changes, &change{id: j.ID, job: j, number: uint64(len(changes) + 1)})
+		}
+	}
+	return changes
+}
+
+// TestMemoryFollowsTheCommitsInWhateverOrderTheyReturn: goroutines come back from their commits in
+// any order; what is in memory is in the end what the last commit says.
+func TestMemoryFollowsTheCommitsInWhateverOrderTheyReturn(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		d, e := inMemory(t)
+		changes := walk(t)
+		last := changes[len(changes)-1].job
+		for _, c := range rapid.Permutation(changes).Draw(t, "order") {
+			d.apply(epoch, c)
+		}
+		if last.Phase == job.Done {
+			require.Empty(t, d.live)
+			require.Empty(t, d.held)
+			require.Zero(t, d.scheduler.Waiting())
+			require.Empty(t, d.timers)
+			return
+		}
+		require.Equal(t, last, e.job)
+		require.Equal(t, last.Phase == job.Queued, d.scheduler.Waiting() == 1)
+		holder := d.scheduler.Standing(last.Miner).Held
+		require.Equal(t, last.HasLease(), holder == 1, "%s", last.Phase)
+		require.Equal(t, last.HasLease(), !e.graceUntil.IsZero(), "its miner is not here")
+		require.Equal(t, holding{escrowed: 5}.escrowed, d.held[aitbc.AccountID{}].escrowed+d.held[aitbc.AccountID{}].waiting)
+		require.Equal(t, last.Phase == job.Escrowing, d.held[aitbc.AccountID{}].waiting == 5)
+	})
+}
+
+func TestALeaseWhoseMinerLeftMeanwhileWaitsForItAsLongAsAnyOther(t *testing.T) {
+	t.Parallel()
+	d, e := inMemory(t)
+	j := job.Job{ID: aitbc.JobID{1}, Phase: job.Leased, Attempt: 1, MaxAttempts: 3, Miner: aitbc.AccountID{1}, LeasedAt: epoch, TotalTimeout: time.Hour, SubmittedAt: epoch}
+	j.Order.ExecutionLimitUS = time.Hour.Microseconds()
+	d.apply(epoch, &change{id: j.ID, job: j, number: 1})
+	require.Equal(t, epoch.Add(job.UnknownGrace), e.graceUntil)
+	require.Equal(t, e.graceUntil, d.timers.next())
+}
+
+func TestADecisionThatWasNotCarriedOutIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	d, _ := inMemory(t)
+	j := job.Job{ID: aitbc.JobID{1}, Phase: job.Queued, Model: "tiny:latest", QueuedAt: epoch, SubmittedAt: epoch, QueueTimeout: time.Hour, TotalTimeout: time.Hour, MaxAttempts: 3}
+	d.apply(epoch, &change{id: j.ID, job: j, number: 1})
+	d.scheduler.SetMiner(scheduler.Miner{ID: aitbc.AccountID{1}, Slots: 1, Models: []scheduler.Model{{Name: "tiny:latest"}}})
+	first := d.scheduler.Next(epoch, 1)
+	require.Len(t, first, 1)
+	require.Empty(t, d.scheduler.Next(epoch, 1))
+	d.putBack(first[0]) // the store failed
+	require.Equal(t, first, d.scheduler.Next(epoch, 1))
+}

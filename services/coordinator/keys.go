@@ -1,0 +1,134 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	"github.com/aitbc/aitbc/services/coordinator/internal/custody"
+	"github.com/aitbc/aitbc/services/coordinator/internal/ledger"
+	"github.com/aitbc/aitbc/services/coordinator/internal/store"
+	"github.com/aitbc/aitbc/services/coordinator/internal/store/sqlite"
+)
+
+// KeyRequest is what an API key is wanted for.
+type KeyRequest struct {
+	// Name is for people.
+	Name string
+	// Scope is client, miner or admin.
+	Scope string
+	// Account is whose it is; zero: the operator's for an admin, a new custodial one for a client.
+	Account aitbc.AccountID
+	// Fund is sent from the operator to the account.
+	Fund aitbc.Amount
+	// Life is how long it is valid; 0: until revoked.
+	Life time.Duration
+}
+
+// KeyInfo is a key without its secret.
+type KeyInfo struct {
+	ID        string          `json:"key_id"`
+	Name      string          `json:"name"`
+	Scope     string          `json:"scope"`
+	Account   aitbc.AccountID `json:"account_id"`
+	CreatedAt time.Time       `json:"created_at"`
+	ExpiresAt time.Time       `json:"expires_at,omitzero"`
+	RevokedAt time.Time       `json:"revoked_at,omitzero"`
+}
+
+// NewKey is a key that was just made.
+type NewKey struct {
+	// Secret is the key itself. It is shown once and kept nowhere.
+	Secret string `json:"key"`
+	KeyInfo
+	// Custodial says that the operator holds the account's ledger key.
+	Custodial bool `json:"custodial"`
+}
+
+// Keys makes, lists and revokes API keys, beside a running coordinator or without one: it works on
+// the same store and the same ledger. Close ends it.
+type Keys struct {
+	cfg   Config
+	store *sqlite.Store
+	log   *slog.Logger
+}
+
+// OpenKeys opens a coordinator's keys.
+func OpenKeys(ctx context.Context, cfg Config, log *slog.Logger) (*Keys, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	st, err := sqlite.Open(ctx, cfg.storePath())
+	if err != nil {
+		return nil, err
+	}
+	return &Keys{cfg: cfg, store: st, log: log}, nil
+}
+
+// Close closes the store.
+func (k *Keys) Close() error { return k.store.Close() }
+
+// Create makes a key and, for a client without an account of its own, a custodial account. It
+// returns when everything is committed.
+func (k *Keys) Create(ctx context.Context, r KeyRequest) (_ NewKey, err error) {
+	operator, err := aitbc.LoadKey(k.cfg.operatorKey())
+	if err != nil {
+		return NewKey{}, fmt.Errorf("the operator's key: %w", err)
+	}
+	vault, err := custody.OpenVault(filepath.Join(k.cfg.StateDir, custody.KeyFile), k.store)
+	if err != nil {
+		return NewKey{}, err
+	}
+	s := &Service{cfg: k.cfg, deps: Deps{Logger: k.log}, operator: operator}
+	client, err := s.ledgerClient()
+	if err != nil {
+		return NewKey{}, err
+	}
+	following, stop := context.WithCancel(ctx)
+	followed := make(chan error, 1)
+	go func() { followed <- client.Run(following) }()
+	defer func() { stop(); err = errors.Join(err, <-followed) }()
+	issuer := &custody.Issuer{
+		Keys: k.store, Vault: vault, Ledger: client, Operator: ledger.Signer{Account: s.Operator(), Key: operator},
+	}
+	issued, err := issuer.Create(ctx, custody.Request{
+		Name: r.Name, Scope: store.Scope(r.Scope), Account: r.Account, Fund: r.Fund, Life: r.Life, Now: time.Now(),
+	})
+	if err != nil {
+		return NewKey{}, err
+	}
+	return NewKey{Secret: issued.Secret, KeyInfo: keyInfo(issued.Key), Custodial: issued.Custodial}, nil
+}
+
+// List lists all keys, by id.
+func (k *Keys) List(ctx context.Context) ([]KeyInfo, error) {
+	stored, err := k.store.ListKeys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list keys: %w", err)
+	}
+	infos := make([]KeyInfo, len(stored))
+	for i, key := range stored {
+		infos[i] = keyInfo(key)
+	}
+	return infos, nil
+}
+
+// Revoke ends a key. A running coordinator refuses it within seconds.
+func (k *Keys) Revoke(ctx context.Context, id string) error {
+	err := k.store.RevokeKey(ctx, id, time.Now().UTC().Truncate(time.Microsecond))
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("revoke key: there is no key %s; `keys list` shows them", id)
+	}
+	return err
+}
+
+func keyInfo(key store.Key) KeyInfo {
+	return KeyInfo{
+		ID: key.ID, Name: key.Name, Scope: string(key.Scope), Account: key.Account,
+		CreatedAt: key.CreatedAt, ExpiresAt: key.ExpiresAt, RevokedAt: key.RevokedAt,
+	}
+}
