@@ -22,6 +22,9 @@ const (
 	jobTimeout = 30 * time.Second
 	devKey     = "client_dev_key_1"
 	startLimit = 2 * time.Minute
+	// How often a job is read while it is followed: the resolution of all that comes after the
+	// submission. Reading without a pause would take a core from what is measured.
+	lookEvery = 2 * time.Millisecond
 )
 
 // stages are the moments of one job, counted from the call to submit.
@@ -109,6 +112,8 @@ func (s *stages) job(ctx context.Context, client *aitbc.Client) error {
 	}
 	acknowledged := time.Since(begin)
 	var queued, running, readable time.Duration
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		job, err := client.Get(ctx, submitted.JobID)
 		if err != nil {
@@ -129,6 +134,7 @@ func (s *stages) job(ctx context.Context, client *aitbc.Client) error {
 		case aitbc.StatusFailed, aitbc.StatusCancelled:
 			return fmt.Errorf("job %s %s: %v", job.ID, job.Status, job.Failure)
 		}
+		<-look.C
 	}
 }
 

@@ -41,6 +41,20 @@ func (r *Runner) execute(ctx context.Context, x *run) {
 	r.log(ctx, x, out)
 }
 
+// checkDigest refuses a model that is not the one the lease names.
+func (r *Runner) checkDigest(ctx context.Context, j job, model string) error {
+	digest, err := r.deps.Executor.Digest(ctx, model)
+	if err != nil {
+		return err
+	}
+	if want := hex.EncodeToString(j.lease.ModelDigest[:]); digest != want {
+		return &executor.Failure{
+			Reason: executor.ModelNotFound, Message: fmt.Sprintf("%s has digest %s here, the lease names %s", model, digest, want),
+		}
+	}
+	return nil
+}
+
 // attempt asks the engine. Its outcome has no error when there is something to sign.
 func (r *Runner) attempt(ctx context.Context, j job) outcome {
 	model := executor.FullName(j.lease.Model)
@@ -48,21 +62,28 @@ func (r *Runner) attempt(ctx context.Context, j job) outcome {
 	if err != nil {
 		return outcome{err: orCause(ctx, err)}
 	}
-	digest, err := r.deps.Executor.Digest(ctx, model)
-	if err != nil {
-		return outcome{err: orCause(ctx, err)}
-	}
-	if want := hex.EncodeToString(j.lease.ModelDigest[:]); digest != want {
-		return outcome{err: &executor.Failure{
-			Reason: executor.ModelNotFound, Message: fmt.Sprintf("%s has digest %s here, the lease names %s", model, digest, want),
-		}}
-	}
+	// The look at the digest costs a call of some milliseconds, so it goes beside the generation,
+	// which it ends when it finds another model. Nothing is signed before it is done, so a stop of
+	// the attempt does not stop it.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	checked := make(chan error, 1)
+	go func() {
+		err := r.checkDigest(context.WithoutCancel(ctx), j, model)
+		if err != nil {
+			cancel(err)
+		}
+		checked <- err
+	}()
 	stopWatch := r.watch(ctx)
 	out := outcome{engine: engine}
 	out.answer, out.err = r.deps.Executor.Generate(ctx, executor.Request{
 		Model: model, Prompt: j.wire.GetPrompt(), Options: options(j.wire.GetOptions()), Limit: j.limit,
 	})
 	out.use = stopWatch()
+	if err := <-checked; err != nil {
+		return outcome{err: err}
+	}
 	if out.err != nil && out.answer.OutputTokens > 0 && (errors.Is(out.err, errSettle) || limitIsPaid(j, out.err)) {
 		out.stopped, out.err = true, nil
 	}
