@@ -16,12 +16,20 @@ import (
 	"github.com/aitbc/aitbc/services/miner"
 )
 
+// What the flags of a service are called when all services are in one program; the coordinator's
+// have no prefix.
+const (
+	ledgerPrefix = "ledger-"
+	minerPrefix  = "miner-"
+)
+
 func newDev() *cobra.Command {
 	var (
 		d         daemon
 		readyFile string
 	)
 	c := dev.DefaultConfig()
+	c.Ledger.FlagPrefix, c.Miner.FlagPrefix = ledgerPrefix, minerPrefix
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run a whole network in one process, for development",
@@ -41,9 +49,9 @@ The API keys %s, %s and %s exist.`, dev.ClientKey, dev.MinerKey, dev.AdminKey),
 	f := cmd.Flags()
 	f.StringVar(&readyFile, "ready-file", "", "file that gets the addresses, as JSON, once all parts take calls")
 	f.BoolVar(&c.WithMiner, "miner", c.WithMiner, "run a miner too")
-	f.StringVar(&c.Miner.Listen, "miner-"+miner.FlagListen, c.Miner.Listen, "the miner's own port")
+	f.StringVar(&c.Miner.Listen, minerPrefix+miner.FlagListen, c.Miner.Listen, "the miner's own port")
 	coordinatorFlags(f, &c.Coordinator)
-	ledgerFlags(f, &c.Ledger, "ledger-")
+	ledgerFlags(f, &c.Ledger, ledgerPrefix)
 	minerFlags(f, &c.Miner)
 	return cmd
 }

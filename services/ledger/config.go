@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"net"
 	"time"
-
-	"github.com/aitbc/aitbc/services/ledger/internal/node"
 )
 
 // The flags that choose where the service listens.
 const (
 	FlagRPCListen     = "rpc-listen"
-	FlagP2PListen     = node.FlagP2PListen
+	FlagP2PListen     = "p2p-listen"
 	FlagGRPCListen    = "grpc-listen"
 	FlagMetricsListen = "metrics-listen"
 )
@@ -31,6 +29,9 @@ type Config struct {
 	MetricsListen string
 	// Heartbeat is the longest time between blocks: the ledger's clock lags by that much at most.
 	Heartbeat time.Duration
+	// FlagPrefix stands before the flags that an error about a taken port names; empty but in a
+	// program that has other services' flags too.
+	FlagPrefix string
 	// Genesis is written at the first start; later ones read what was written. Nil: the home
 	// folder must have config/genesis.json already.
 	Genesis *Genesis

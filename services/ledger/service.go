@@ -119,7 +119,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 }
 
 func (s *Service) nodeConfig() node.Config {
-	return node.Config{Home: s.cfg.Home, P2PListen: s.cfg.P2PListen, Heartbeat: s.cfg.Heartbeat, Genesis: s.cfg.Genesis}
+	return node.Config{Home: s.cfg.Home, P2PListen: s.cfg.P2PListen, P2PFlag: s.cfg.FlagPrefix + FlagP2PListen, Heartbeat: s.cfg.Heartbeat, Genesis: s.cfg.Genesis}
 }
 
 // ports are the listeners; metrics may be nil.
@@ -140,10 +140,10 @@ func (s *Service) listen(ctx context.Context, o *opened) (ports, error) {
 		o.add(func() error { return ignoreClosed(listener.Close()) })
 		return listener
 	}
-	p.rpc = open(s.cfg.RPCListen, FlagRPCListen)
-	p.grpc = open(s.cfg.GRPCListen, FlagGRPCListen)
+	p.rpc = open(s.cfg.RPCListen, s.cfg.FlagPrefix+FlagRPCListen)
+	p.grpc = open(s.cfg.GRPCListen, s.cfg.FlagPrefix+FlagGRPCListen)
 	if s.cfg.MetricsListen != "" {
-		p.metrics = open(s.cfg.MetricsListen, FlagMetricsListen)
+		p.metrics = open(s.cfg.MetricsListen, s.cfg.FlagPrefix+FlagMetricsListen)
 	}
 	if len(errs) > 0 {
 		return ports{}, errors.Join(errs...)

@@ -48,6 +48,9 @@ type Config struct {
 
 	// Listen is the owner's port: gRPC, REST, /healthz, /metrics. Port 0 is any free one.
 	Listen string
+	// FlagPrefix stands before the flag that an error about a taken port names; empty but in a
+	// program that has other services' flags too.
+	FlagPrefix string
 	// OwnerKeyHashes are the SHA-256 of the keys that may assign jobs, in hex ([HashKey]); empty:
 	// nobody may.
 	OwnerKeyHashes []string

@@ -148,7 +148,7 @@ func (s *Service) open(ctx context.Context) (p parts, err error) {
 	if err := registerGauges(s.deps.Registerer, p); err != nil {
 		return p, err
 	}
-	listener, err := rpc.Listen(ctx, s.cfg.Listen, FlagListen)
+	listener, err := rpc.Listen(ctx, s.cfg.Listen, s.cfg.FlagPrefix+FlagListen)
 	if err != nil {
 		return p, err
 	}

@@ -22,15 +22,14 @@ import (
 	"github.com/aitbc/aitbc/services/ledger/internal/state"
 )
 
-// FlagP2PListen is the flag that chooses the p2p address.
-const FlagP2PListen = "p2p-listen"
-
 // Config says where a node lives and how it behaves.
 type Config struct {
 	// Home is its folder.
 	Home string
 	// P2PListen is where other validators connect to.
 	P2PListen string
+	// P2PFlag is the flag that chooses it, for errors.
+	P2PFlag string
 	// Heartbeat is the longest time between blocks.
 	Heartbeat time.Duration
 	// Genesis is written when Home has none.
@@ -80,7 +79,7 @@ func Start(ctx context.Context, c Config, application *app.App, listener net.Lis
 	if err != nil {
 		return nil, err
 	}
-	if err := probe(ctx, c.P2PListen); err != nil {
+	if err := probe(ctx, c.P2PListen, c.P2PFlag); err != nil {
 		return nil, err
 	}
 	stopping := &atomic.Bool{}
@@ -106,8 +105,8 @@ func Start(ctx context.Context, c Config, application *app.App, listener net.Lis
 
 // probe looks whether the p2p port is free, because CometBFT's own error does not say how to choose
 // another one.
-func probe(ctx context.Context, addr string) error {
-	listener, err := rpc.Listen(ctx, addr, FlagP2PListen)
+func probe(ctx context.Context, addr, flag string) error {
+	listener, err := rpc.Listen(ctx, addr, flag)
 	if err != nil {
 		return err
 	}
