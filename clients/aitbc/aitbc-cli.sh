@@ -5,11 +5,11 @@
 #   aitbc-cli.sh status JOB_ID
 #
 # It sets AITBC_URL and CLIENT_KEY where they are not set, to those of "aitbcd dev", and calls aitbc
-# with them. All words of aitbc work (aitbc-cli.sh --help).
+# with them; AITBC_API_KEY says the same as CLIENT_KEY. All words of aitbc work (aitbc-cli.sh --help).
 set -euo pipefail
 
 : "${AITBC_URL:=http://127.0.0.1:18000}"
-: "${CLIENT_KEY:=client_dev_key_1}"
+: "${CLIENT_KEY:=${AITBC_API_KEY:-client_dev_key_1}}"
 export AITBC_URL CLIENT_KEY
 
 here=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")" && pwd)

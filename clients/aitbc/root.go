@@ -145,7 +145,13 @@ func newVersion(a *app) *cobra.Command {
 	}
 }
 
+// buildVersion is set by the project's own build; a program built by `go install` has its module's.
+var buildVersion string
+
 func version() string {
+	if buildVersion != "" {
+		return buildVersion
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}

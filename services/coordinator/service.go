@@ -124,7 +124,14 @@ func (s *Service) listen(ctx context.Context) (p ports, err error) {
 // putFixedKeys makes sure that the keys of a development network exist.
 func (s *Service) putFixedKeys(ctx context.Context, keys store.Keys) error {
 	for _, k := range s.deps.Keys {
-		err := keys.PutKey(ctx, store.Key{
+		_, err := keys.KeyByHash(ctx, auth.HashKey(k.Key))
+		if err == nil {
+			continue // perhaps revoked, and then it stays so
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("look for key %s: %w", k.Name, err)
+		}
+		err = keys.PutKey(ctx, store.Key{
 			Hash: auth.HashKey(k.Key), ID: "key_" + k.Name, Name: k.Name, Scope: store.Scope(k.Scope), Account: k.Account,
 			CreatedAt: time.Now().UTC().Truncate(time.Microsecond),
 		})

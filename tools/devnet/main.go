@@ -27,6 +27,7 @@ const clientKey = "client_dev_key_1"
 type settings struct {
 	bin, state, model, prompt string
 	once                      bool
+	args                      []string // for aitbcd dev
 }
 
 func main() {
@@ -37,6 +38,7 @@ func main() {
 	flag.StringVar(&s.prompt, "prompt", "What is machine learning?", "prompt of the first job")
 	flag.BoolVar(&s.once, "once", false, "stop after the first job")
 	flag.Parse()
+	s.args = flag.Args()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, s); err != nil && !errors.Is(err, context.Canceled) {
@@ -63,10 +65,10 @@ func run(ctx context.Context, s settings) (err error) {
 	started, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	n, err := network.Start(started, network.Options{
-		Program: filepath.Join(s.bin, "aitbcd"), State: state, EngineURL: served.URL(), FixedPorts: true,
+		Program: filepath.Join(s.bin, "aitbcd"), State: state, EngineURL: served.URL(), FixedPorts: true, Args: s.args,
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("%w\nFlags for the network go into ARGS: make run ARGS='--rest-listen 127.0.0.1:28000'", err)
 	}
 	defer func() { err = errors.Join(err, n.Stop()) }()
 	fmt.Printf("network: up, state in %s, log in %s\n\n", s.state, n.LogFile())

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -52,6 +53,7 @@ type Network struct {
 
 	options Options
 	command *exec.Cmd
+	logFrom int64         // where this run's output begins in the log file
 	exited  chan struct{} // closed when the process is gone
 
 	mu      sync.Mutex
@@ -126,6 +128,9 @@ func (n *Network) output() (io.Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start network: %w", err)
 	}
+	if n.logFrom, err = file.Seek(0, io.SeekEnd); err != nil {
+		return nil, errors.Join(fmt.Errorf("start network: %w", err), file.Close())
+	}
 	return file, nil
 }
 
@@ -157,20 +162,22 @@ func (n *Network) awaitReady(ctx context.Context, path string) error {
 		select {
 		case <-tick.C:
 		case <-n.exited:
-			return fmt.Errorf("aitbcd ended: %w\n%s", n.ExitErr(), n.logTail())
+			return fmt.Errorf("aitbcd ended: %w\n%s", n.ExitErr(), n.lastWords())
 		case <-ctx.Done():
-			return fmt.Errorf("not ready: %w\n%s", ctx.Err(), n.logTail())
+			return fmt.Errorf("not ready: %w\n%s", ctx.Err(), n.lastWords())
 		}
 	}
 }
 
-func (n *Network) logTail() string {
-	const tail = 4000
+// lastWords are the last lines that this run of the process printed.
+func (n *Network) lastWords() string {
+	const most = 5
 	text, err := os.ReadFile(n.LogFile())
-	if err != nil {
+	if err != nil || int64(len(text)) < n.logFrom {
 		return ""
 	}
-	return string(text[max(0, len(text)-tail):])
+	lines := strings.Split(strings.TrimSpace(string(text[n.logFrom:])), "\n")
+	return strings.Join(lines[max(0, len(lines)-most):], "\n")
 }
 
 // Exited is closed when the process has ended.

@@ -61,7 +61,7 @@ func (o owner) Authorize(ctx context.Context, method string) (context.Context, e
 	case method == minerv1.MinerService_AssignJob_FullMethodName && o.holds(metadata.ValueFromIncomingContext(ctx, keyHeader)):
 		return ctx, nil
 	default:
-		return nil, apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_INVALID_KEY, "send the owner's key in X-Api-Key")
+		return nil, apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_INVALID_KEY, "X-Api-Key must hold one of the owner's keys (--owner-key-hashes)")
 	}
 }
 
