@@ -85,28 +85,38 @@ func newJobs(a *app) *cobra.Command {
 func (a *app) printJob(job *aitbc.Job) error {
 	return a.print(job, func(p *printer) {
 		p.line("Job ID: %s", job.ID)
-		p.line("Status: %s", p.status(job.Status))
-		if !job.Status.Terminal() && job.Phase != "" {
-			p.line("Phase: %s", job.Phase)
-		}
-		if job.Result != "" {
-			p.line("Result: %s", job.Result)
-		}
-		if job.Failure != nil {
-			p.line("Error: %s (%s)", job.Failure.Message, string(job.Failure.Reason))
-		}
-		if job.ReceiptID != "" {
-			p.line("Receipt: %s", job.ReceiptID)
-		}
-		if !job.Status.Terminal() {
-			return
-		}
-		if job.Status == aitbc.StatusCompleted && !job.CompletedTime.IsZero() {
-			p.line("Completed in: %s", secondsText(job.CompletedTime.Sub(job.SubmittedTime)))
-		}
-		p.line("Cost: %s", coins(job.Cost))
-		if job.Refund != nil {
-			p.line("Refund: %s", coins(job.Refund.Amount))
-		}
+		p.job(job, true)
 	})
+}
+
+// printEnd prints the lines of a watched job that have not been printed while it ran.
+func (a *app) printEnd(job *aitbc.Job, withResult bool) error {
+	return a.print(job, func(p *printer) { p.job(job, withResult) })
+}
+
+// job prints a job's lines but its id's.
+func (p *printer) job(job *aitbc.Job, withResult bool) {
+	p.line("Status: %s", p.status(job.Status))
+	if !job.Status.Terminal() && job.Phase != "" {
+		p.line("Phase: %s", job.Phase)
+	}
+	if job.Result != "" && withResult {
+		p.line("Result: %s", job.Result)
+	}
+	if job.Failure != nil {
+		p.line("Error: %s (%s)", job.Failure.Message, string(job.Failure.Reason))
+	}
+	if job.ReceiptID != "" {
+		p.line("Receipt: %s", job.ReceiptID)
+	}
+	if !job.Status.Terminal() {
+		return
+	}
+	if job.Status == aitbc.StatusCompleted && !job.CompletedTime.IsZero() {
+		p.line("Completed in: %s", secondsText(job.CompletedTime.Sub(job.SubmittedTime)))
+	}
+	p.line("Cost: %s", coins(job.Cost))
+	if job.Refund != nil {
+		p.line("Refund: %s", coins(job.Refund.Amount))
+	}
 }

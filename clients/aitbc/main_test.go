@@ -18,6 +18,7 @@ import (
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/clients/go/aitbctest"
+	"github.com/aitbc/aitbc/clients/go/verify/verifytest"
 )
 
 func TestMain(m *testing.M) {
@@ -87,14 +88,19 @@ func TestScripts(t *testing.T) {
 					env.T().Fatal(err)
 				}
 			})
+			if err := startLedger(env, server); err != nil {
+				return err
+			}
 			env.Setenv("AITBC_URL", server.URL())
 			env.Setenv("GRPC", server.Target())
 			env.Setenv("CLIENT_KEY", aitbctest.APIKey)
 			env.Setenv("WRAPPER", wrapper)
 			env.Setenv("TOOLS", tools)
+			// Under the race detector a program stays a second after its end; there are a hundred here.
+			env.Setenv("GORACE", "atexit_sleep_ms=20")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "jobid": jobID},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "jobid": jobID, "mine": mine},
 	})
 }
 
@@ -135,4 +141,48 @@ func jobID(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no job id in %q", text)
 	}
 	ts.Setenv("JOB", id)
+}
+
+// startLedger starts a ledger that holds the receipts of the server's jobs, at $AITBC_LEDGER.
+func startLedger(env *testscript.Env, server *aitbctest.Server) error {
+	client, err := aitbc.New(server.Target(), aitbc.WithAPIKey(aitbctest.APIKey))
+	if err != nil {
+		return err
+	}
+	account, err := client.Account(context.Background())
+	if err != nil {
+		return errors.Join(err, client.Close())
+	}
+	chain := verifytest.NewChain(account.ChainID, 4, func(ctx context.Context, job aitbc.JobID) (*aitbc.Receipt, error) {
+		receipt, err := client.Receipt(ctx, job)
+		if refused := new(aitbc.Error); errors.As(err, &refused) && refused.Reason == aitbc.ReasonReceiptNotFound {
+			return nil, nil
+		}
+		return receipt, err
+	})
+	address, stop, err := chain.Serve(context.Background())
+	if err != nil {
+		return errors.Join(err, client.Close())
+	}
+	env.Defer(func() {
+		if err := errors.Join(stop(), client.Close()); err != nil {
+			env.T().Fatal(err)
+		}
+	})
+	env.Setenv("AITBC_LEDGER", address)
+	env.Values[ledgerKey{}] = chain
+	return nil
+}
+
+type ledgerKey struct{}
+
+// mine makes the ledger go on by a block and keeps the hash of the last one in a variable:
+// mine VARIABLE
+func mine(ts *testscript.TestScript, neg bool, args []string) {
+	chain, ok := ts.Value(ledgerKey{}).(*verifytest.Chain)
+	if neg || len(args) != 1 || !ok {
+		ts.Fatalf("usage: mine VARIABLE")
+	}
+	chain.Mine()
+	ts.Setenv(args[0], chain.BlockHash().String())
 }

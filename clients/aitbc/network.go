@@ -2,59 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 )
-
-func newReceipt(a *app) *cobra.Command {
-	return group("receipt", "Work with receipts", &cobra.Command{
-		Use: "get JOB_ID", Short: "Show a job's receipt and check what is signed in it", Args: jobArgument,
-		Long: `Show a job's receipt and check its signatures against the job's result, without trust in the
-coordinator. Whether the ledger holds the receipt is not checked, nor that the model was run.`,
-		RunE: a.action(a.receipt),
-	})
-}
-
-func (a *app) receipt(ctx context.Context, client *aitbc.Client, args []string) error {
-	id, err := parseJob(args[0])
-	if err != nil {
-		return err
-	}
-	receipt, err := client.Receipt(ctx, id)
-	if err != nil {
-		return err
-	}
-	job, err := client.Get(ctx, id)
-	if err != nil {
-		return err
-	}
-	fault := aitbc.VerifyReceipt(receipt, []byte(job.Result))
-	err = a.print(receipt, func(p *printer) {
-		p.line("Receipt: %s", receipt.ID)
-		p.line("Job ID: %s", receipt.JobID)
-		p.line("Client: %s", receipt.Client)
-		p.line("Miner: %s", receipt.Miner)
-		p.line("Operator: %s", receipt.Operator)
-		p.line("Paid: %s", coins(receipt.Paid))
-		p.line("Refunded: %s", coins(receipt.Refunded))
-		p.line("Metered: %s seconds at %s a second", strconv.FormatFloat(receipt.Meter.Metered.Seconds(), 'f', -1, 64), coins(receipt.Meter.PricePerSecond))
-		p.line("Model: %s", receipt.Model)
-		p.line("Result hash: %s", receipt.ResultHash)
-		p.line("Block: %d", receipt.BlockHeight)
-		p.line("Transaction: %s", receipt.TxHash)
-		p.line("Time: %s", receipt.Time.Local().Format(time.DateTime))
-		if fault == nil {
-			p.line("Signatures: all check")
-		}
-	})
-	return errors.Join(err, fault)
-}
 
 func newAccount(a *app) *cobra.Command {
 	return &cobra.Command{

@@ -47,6 +47,9 @@ func reportOf(err error) report {
 			r.Fields = append(r.Fields, fieldReport(f))
 		}
 		r.Remedy = remedy(call.Reason)
+		if call.Reason == aitbc.ReasonUnreachable && errors.As(err, new(ledgerError)) {
+			r.Remedy = "check that the ledger's node runs and that AITBC_LEDGER or --ledger names it"
+		}
 		if call.RetryAfter > 0 {
 			r.Remedy = fmt.Sprintf("come back in %.0f s", math.Ceil(call.RetryAfter.Seconds()))
 		}

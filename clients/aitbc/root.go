@@ -18,6 +18,8 @@ const (
 
 	outputText = "text"
 	outputJSON = "json"
+
+	defaultLedger = "127.0.0.1:18003"
 )
 
 // app is one run of the program.
@@ -42,8 +44,9 @@ func newRoot(a *app) *cobra.Command {
 		Short: "Ask AI models on an AITBC network",
 		Long: `Ask AI models on an AITBC network: submit a job, read its result, check its receipt.
 
-Environment: AITBC_URL, and AITBC_API_KEY or CLIENT_KEY, stand for --url and --api-key. A key on the
-command line can be seen by other users of the machine. NO_COLOR turns colours off.
+Environment: AITBC_URL, and AITBC_API_KEY or CLIENT_KEY, stand for --url and --api-key, AITBC_LEDGER
+for --ledger. A key on the command line can be seen by other users of the machine. NO_COLOR turns
+colours off.
 
 Exit codes: ` + exitCodesText(),
 		SilenceErrors:     true,
@@ -59,7 +62,7 @@ Exit codes: ` + exitCodesText(),
 	flags.Lookup("url").DefValue = defaultURL // the help shows no secrets and no settings
 	flags.Lookup("api-key").DefValue = ""
 	root.AddCommand(
-		newSubmit(a), newRun(a), newStatus(a), newJobs(a), newCancel(a), newReceipt(a),
+		newSubmit(a), newRun(a), newStatus(a), newWatch(a), newJobs(a), newCancel(a), newReceipt(a),
 		newAccount(a), newModels(a), newMiners(a), newVersion(a),
 	)
 	return root
@@ -95,27 +98,36 @@ func group(use, short string, children ...*cobra.Command) *cobra.Command {
 
 // action makes what a command does out of a function that is given a client.
 func (a *app) action(do func(ctx context.Context, client *aitbc.Client, args []string) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) (err error) {
-		if a.output != outputText && a.output != outputJSON {
-			return fmt.Errorf("--output is %q, want text or json", a.output)
-		}
-		client, err := aitbc.New(a.url, aitbc.WithAPIKey(a.apiKey), aitbc.WithUserAgent("aitbc/"+version()))
+	return a.local(func(ctx context.Context, args []string) (err error) {
+		client, err := aitbc.New(a.url, aitbc.WithAPIKey(a.apiKey), a.userAgent())
 		if err != nil {
-			return fmt.Errorf("--url: %w", err)
+			return usageError{fmt.Errorf("--url: %w", err)}
 		}
-		a.started = true
 		defer func() {
 			if closeErr := client.Close(); err == nil {
 				err = closeErr
 			}
 		}()
+		return do(ctx, client, args)
+	})
+}
+
+func (a *app) userAgent() aitbc.Option { return aitbc.WithUserAgent("aitbc/" + version()) }
+
+// local makes what a command does out of a function that needs no coordinator.
+func (a *app) local(do func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if a.output != outputText && a.output != outputJSON {
+			return fmt.Errorf("--output is %q, want text or json", a.output)
+		}
+		a.started = true
 		ctx := cmd.Context()
 		if a.timeout > 0 {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, a.timeout)
 			defer cancel()
 		}
-		return do(ctx, client, args)
+		return do(ctx, args)
 	}
 }
 

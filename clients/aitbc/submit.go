@@ -99,12 +99,16 @@ func parsePrice(text string) (aitbc.Amount, error) {
 
 func newSubmit(a *app) *cobra.Command {
 	var job inference
-	var wait bool
+	var wait, watch bool
 	cmd := &cobra.Command{
 		Use: "inference", Short: "Submit an inference", Args: cobra.NoArgs,
 		Example: `  aitbc submit inference --prompt "What is machine learning?" --model llama3.2:latest
-  aitbc submit inference --prompt - --model llama3.2:latest --option temperature=0 --wait < question.txt`,
+  aitbc submit inference --prompt - --model llama3.2:latest --option temperature=0 --wait < question.txt
+  aitbc submit inference --prompt "Tell me a story." --model llama3.2:latest --stream`,
 		RunE: a.action(func(ctx context.Context, client *aitbc.Client, _ []string) error {
+			if watch {
+				return a.submitAndWatch(ctx, client, &job)
+			}
 			if wait {
 				return a.submitAndWait(ctx, client, &job)
 			}
@@ -124,6 +128,8 @@ func newSubmit(a *app) *cobra.Command {
 	}
 	job.register(cmd)
 	cmd.Flags().BoolVarP(&wait, "wait", "w", false, "wait for the end and print the result")
+	cmd.Flags().BoolVar(&watch, "stream", false, "print the answer as it is made")
+	cmd.MarkFlagsMutuallyExclusive("wait", "stream")
 	return group("submit", "Submit a job", cmd)
 }
 

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
@@ -68,7 +67,11 @@ func (c *caller) once(ctx context.Context, method string, args, reply any, opts 
 	return failure
 }
 
-// NewStream is never used: the client's side of the contract has no streams.
-func (c *caller) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
-	return nil, status.Error(codes.Unimplemented, "this client makes unary calls only")
+// NewStream opens a stream, without a deadline of its own and without retries: who reads it knows
+// where to go on.
+func (c *caller) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if c.cfg.apiKey != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, apiKeyHeader, c.cfg.apiKey)
+	}
+	return c.next.NewStream(ctx, desc, method, opts...)
 }

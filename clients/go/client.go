@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 )
@@ -27,6 +28,9 @@ const (
 	// retries would fall into that second.
 	reconnectFirst = 100 * time.Millisecond
 	reconnectMost  = 2 * time.Second
+
+	pingInterval = 20 * time.Second
+	pingTimeout  = 10 * time.Second
 )
 
 // Client calls one coordinator. It is safe for concurrent use. Close it when it is not needed any
@@ -39,6 +43,7 @@ type Client struct {
 	jobs     coordinatorv1.JobServiceClient
 	receipts coordinatorv1.ReceiptServiceClient
 	network  coordinatorv1.NetworkServiceClient
+	caller   *caller
 	close    func() error
 }
 
@@ -50,28 +55,36 @@ type Client struct {
 //
 // Errors: [ErrMalformed] for a target or an option that cannot be.
 func New(target string, opts ...Option) (*Client, error) {
+	caller, closeConn, err := connect(target, opts)
+	if err != nil {
+		return nil, fmt.Errorf("make client: %w", err)
+	}
+	return &Client{
+		jobs:     coordinatorv1.NewJobServiceClient(caller),
+		receipts: coordinatorv1.NewReceiptServiceClient(caller),
+		network:  coordinatorv1.NewNetworkServiceClient(caller),
+		caller:   caller,
+		close:    closeConn,
+	}, nil
+}
+
+func connect(target string, opts []Option) (*caller, func() error, error) {
 	cfg := defaultConfig()
 	for _, opt := range opts {
 		opt(&cfg)
 	}
 	if err := cfg.retry.validate(); err != nil {
-		return nil, fmt.Errorf("make client: %w", err)
+		return nil, nil, err
 	}
 	address, err := parseTarget(target)
 	if err != nil {
-		return nil, fmt.Errorf("make client: %w", err)
+		return nil, nil, err
 	}
 	conn, closeConn, err := address.open(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("make client: %w", err)
+		return nil, nil, err
 	}
-	caller := &caller{next: conn, cfg: cfg, target: address.String(), jitter: rand.Float64}
-	return &Client{
-		jobs:     coordinatorv1.NewJobServiceClient(caller),
-		receipts: coordinatorv1.NewReceiptServiceClient(caller),
-		network:  coordinatorv1.NewNetworkServiceClient(caller),
-		close:    closeConn,
-	}, nil
+	return &caller{next: conn, cfg: cfg, target: address.String(), jitter: rand.Float64}, closeConn, nil
 }
 
 // Close ends the client's connections; calls under way fail.
@@ -141,6 +154,8 @@ func (a address) open(cfg config) (grpc.ClientConnInterface, func() error, error
 		grpc.WithTransportCredentials(security),
 		grpc.WithUserAgent(cfg.userAgent),
 		grpc.WithDisableServiceConfig(), // retries are ours alone
+		// Notices, during a stream, that the other end is gone without a word.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingInterval, Timeout: pingTimeout}),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: cfg.callTimeout}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswerBytes)),
 	)

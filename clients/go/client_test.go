@@ -236,10 +236,14 @@ func TestJSONIsTheContracts(t *testing.T) {
 		value any
 		keys  []string
 	}{
-		"job": {job, []string{`"job_id":"job_`, `"status":"completed"`, `"receipt_id":"receipt_`, `"completed_at":"20`, `"cost":"0.25aitbc"`,
-			`"compute_time":12.5`, `"tokens_generated":150`}},
-		"receipt": {receipt, []string{`"amount_paid":"0.25aitbc"`, `"block_height":12345`, `"metered_time":12.5`, `"result_hash":"`,
-			`"client":"aitbc1`, `"timestamp":"20`}},
+		"job": {job, []string{
+			`"job_id":"job_`, `"status":"completed"`, `"receipt_id":"receipt_`, `"completed_at":"20`, `"cost":"0.25aitbc"`,
+			`"compute_time":12.5`, `"tokens_generated":150`,
+		}},
+		"receipt": {receipt, []string{
+			`"amount_paid":"0.25aitbc"`, `"block_height":12345`, `"metered_time":12.5`, `"result_hash":"`,
+			`"client":"aitbc1`, `"timestamp":"20`,
+		}},
 	} {
 		encoded, err := json.Marshal(c.value)
 		require.NoError(t, err)

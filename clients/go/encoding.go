@@ -65,6 +65,8 @@ const (
 	tagAcceptance = "aitbc/acceptance/v1"
 	tagSession    = "aitbc/session/v1"
 	tagTx         = "aitbc/tx/v1"
+	tagReceipt    = "aitbc/receipt/v1"
+	tagState      = "aitbc/state/v1"
 )
 
 // maxField bounds every variable field of signing bytes that come from outside.
@@ -84,6 +86,7 @@ func (w *writer) fixed(b []byte)  { w.buf = append(w.buf, b...) }
 func (w *writer) uint8(v uint8)   { w.buf = append(w.buf, v) }
 func (w *writer) uint32(v uint32) { w.buf = binary.BigEndian.AppendUint32(w.buf, v) }
 func (w *writer) int64(v int64)   { w.buf = binary.BigEndian.AppendUint64(w.buf, uint64(v)) }
+func (w *writer) uint64(v uint64) { w.buf = binary.BigEndian.AppendUint64(w.buf, v) }
 func (w *writer) hash() Hash      { return sha256.Sum256(w.buf) }
 func (w *writer) signing() []byte { return w.buf }
 

@@ -33,6 +33,7 @@ const (
 	ReasonQueueTimeout        Reason = "QUEUE_TIMEOUT"
 	ReasonExecutionLimit      Reason = "EXECUTION_LIMIT"
 	ReasonCancelled           Reason = "CANCELLED"
+	reasonCallAbandoned       Reason = "CALL_ABANDONED"
 
 	// ReasonUnreachable is this package's own: no coordinator answered.
 	ReasonUnreachable Reason = "UNREACHABLE"

@@ -80,10 +80,14 @@ func (p RetryPolicy) pause(try int, failure *Error, random float64) (time.Durati
 	if try > p.MaxRetries || !failure.retryable() || failure.RetryAfter > p.MaxDelay {
 		return 0, false
 	}
+	return max(p.delay(try, random), failure.RetryAfter), true
+}
+
+// delay gives the pause after this try.
+func (p RetryPolicy) delay(try int, random float64) time.Duration {
 	delay := p.MaxDelay
 	if shifted := p.FirstDelay << (try - 1); try < 32 && shifted>>(try-1) == p.FirstDelay {
 		delay = min(shifted, p.MaxDelay)
 	}
-	delay -= time.Duration(random * float64(delay) / 2)
-	return max(delay, failure.RetryAfter), true
+	return delay - time.Duration(random*float64(delay)/2)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -20,8 +21,6 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
-
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 )
 
 // restConn makes gRPC calls over REST, by the HTTP rules in the contract itself: whatever method
@@ -101,11 +100,6 @@ func (c *restConn) request(ctx context.Context, rule httpRule, in proto.Message)
 		request.Header.Set("Content-Type", "application/json")
 	}
 	return request, nil
-}
-
-// NewStream is not possible over REST.
-func (c *restConn) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
-	return nil, status.Error(codes.Unimplemented, "REST has no streams")
 }
 
 // tellHeader gives the answer's headers to who asked for them with [grpc.Header].

@@ -28,8 +28,8 @@ type SubmitRequest struct {
 	Model string
 	// Options are sampling options; zero: the engine's or the model's own.
 	Options Options
-	// MaxPrice is the most the job may cost; this much is held in escrow. Zero: price per second
-	// times execution limit.
+	// MaxPrice is the most the job may cost; this much is held in escrow. An attempt runs no longer
+	// than it pays for, and it must pay for 0.1 s. Zero: price per second times execution limit.
 	MaxPrice Amount
 	// Timeouts bound the job's life.
 	Timeouts Timeouts

@@ -120,6 +120,13 @@ func check(t *testing.T, v signingVector) parsed {
 			Challenge: f.Challenge, ChannelBinding: unhex(t, f.ChannelBinding),
 		}
 		return parsed{signing: challenge.SigningBytes()}
+	case "receipt":
+		leaf := decode[aitbc.ReceiptLeaf](t, v.Fields)
+		back, err := aitbc.ReceiptLeafOf(leaf.Proto())
+		require.NoError(t, err)
+		return parsed{signing: leaf.Bytes(), back: back, want: leaf}
+	case "state":
+		return parsed{hash: decode[aitbc.StateRoots](t, v.Fields).AppHash()}
 	case "transaction":
 		return parsed{signing: aitbc.TxSigningBytes(unhex(t, v.TxBody))}
 	}
@@ -151,7 +158,7 @@ func TestSigningVectors(t *testing.T) {
 			require.True(t, aitbc.Verify(unhex(t, file.Keys[v.Signer].PublicKey), got.signing, unhex(t, v.Signature)))
 		})
 	}
-	require.Len(t, kinds, 8)
+	require.Len(t, kinds, 10)
 }
 
 func TestSigningVectorsNameAccounts(t *testing.T) {

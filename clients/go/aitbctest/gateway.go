@@ -47,6 +47,9 @@ func newGateway(conn *grpc.ClientConn) (http.Handler, error) {
 			return nil, fmt.Errorf("register gateway: %w", err)
 		}
 	}
+	if err := mux.HandlePath(http.MethodGet, eventsPath, serveEvents(mux, conn)); err != nil {
+		return nil, fmt.Errorf("register gateway: %w", err)
+	}
 	return mux, nil
 }
 
@@ -80,15 +83,33 @@ func intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle 
 	if err := grpc.SetHeader(ctx, metadata.Pairs(requestIDHeader, "req-"+info.FullMethod[strings.LastIndex(info.FullMethod, "/")+1:])); err != nil {
 		return nil, err
 	}
-	md, _ := metadata.FromIncomingContext(ctx)
-	if keys := md.Get("x-api-key"); len(keys) != 1 || keys[0] != APIKey {
-		return nil, statusOf(refusal(aitbc.ReasonInvalidKey, codes.Unauthenticated, "no API key was given, or it is unknown"))
+	if err := checkKey(ctx); err != nil {
+		return nil, err
 	}
 	resp, err := handle(ctx, req)
 	if err != nil {
 		return nil, statusOf(err)
 	}
 	return resp, nil
+}
+
+// interceptStream does the same for streams.
+func interceptStream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	if err := checkKey(stream.Context()); err != nil {
+		return err
+	}
+	if err := handle(srv, stream); err != nil {
+		return statusOf(err)
+	}
+	return nil
+}
+
+func checkKey(ctx context.Context) error {
+	md, _ := metadata.FromIncomingContext(ctx)
+	if keys := md.Get("x-api-key"); len(keys) != 1 || keys[0] != APIKey {
+		return statusOf(refusal(aitbc.ReasonInvalidKey, codes.Unauthenticated, "no API key was given, or it is unknown"))
+	}
+	return nil
 }
 
 func refusal(reason aitbc.Reason, code codes.Code, message string) *aitbc.Error {

@@ -37,6 +37,9 @@ type Config struct {
 	Answer func(ctx context.Context, req aitbc.SubmitRequest) (Answer, error)
 	// Balance is what the one account has. Default 100aitbc.
 	Balance aitbc.Amount
+	// CutAfter cuts each stream of a job's events after so many, so that its reader has to resume.
+	// Zero: never.
+	CutAfter int
 }
 
 // Answer is what became of a job.
@@ -85,7 +88,7 @@ func Start(cfg Config) (*Server, error) {
 	}
 	s := &Server{listener: listener, served: make(chan error, 1)}
 	book := &book{cfg: cfg, parties: parties, jobs: map[string]*entry{}, requests: map[string]string{}}
-	s.grpc = grpc.NewServer(grpc.UnaryInterceptor(intercept))
+	s.grpc = grpc.NewServer(grpc.UnaryInterceptor(intercept), grpc.StreamInterceptor(interceptStream))
 	coordinatorv1.RegisterJobServiceServer(s.grpc, jobService{book: book})
 	coordinatorv1.RegisterReceiptServiceServer(s.grpc, receiptService{book: book})
 	coordinatorv1.RegisterNetworkServiceServer(s.grpc, networkService{book: book})

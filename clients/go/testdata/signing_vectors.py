@@ -117,6 +117,10 @@ def i64(v):
     return struct.pack(">q", v)
 
 
+def u64(v):
+    return struct.pack(">Q", v)
+
+
 def u32(v):
     return struct.pack(">I", v)
 
@@ -203,6 +207,7 @@ def main():
         text("aitbc/lease/v1") + text(CHAIN) + order_hash + JOB + u32(2) + IDS["operator"] + IDS["miner"]
         + text(MODEL) + DIGEST + i64(lease["IssuedUS"]), id="lease_" + ulid(JOB) + "_2")
 
+    statements = []
     for name, compute, stopped in (("12.5 seconds", 12_500_000, False), ("stopped early", 1, True)):
         fields = {"ChainID": CHAIN, "JobID": "job_" + ulid(JOB), "Attempt": 2, "LeaseHash": lease_hash.hex(),
                   "ResultCommitment": result_commitment.hex(), "Model": MODEL, "ModelDigest": DIGEST.hex(),
@@ -216,6 +221,22 @@ def main():
                {"ChainID": CHAIN, "JobID": "job_" + ulid(JOB), "StatementHash": statement_hash.hex(),
                 "MeteredUS": compute},
                text("aitbc/acceptance/v1") + text(CHAIN) + JOB + statement_hash + i64(compute))
+        statements.append(statement_hash)
+
+    leaf = {"JobID": "job_" + ulid(JOB), "Attempt": 2, "Client": NAMES["client"], "Operator": NAMES["operator"],
+            "Miner": NAMES["miner"], "OrderHash": order_hash.hex(), "LeaseHash": lease_hash.hex(),
+            "StatementHash": statements[0].hex(), "ResultCommitment": result_commitment.hex(),
+            "ComputeUS": 12_500_001, "MeteredUS": 12_500_000, "Paid": coin(250_000), "Refunded": coin(5_750_000),
+            "LogIndex": 2**40 + 7}
+    leaf_bytes = (
+        text("aitbc/receipt/v1") + u32(1) + JOB + IDS["client"] + IDS["operator"] + IDS["miner"] + u32(2) + order_hash
+        + lease_hash + statements[0] + result_commitment + i64(12_500_001) + i64(12_500_000) + i64(250_000)
+        + i64(5_750_000) + u64(2**40 + 7))
+    vector("receipt", "a place in the log over 32 bits", None, leaf, leaf_bytes)
+    entries, log = sha(b"entries"), sha(b"\0" + leaf_bytes)
+    vector("state", "a log over 32 bits", None,
+           {"Entries": entries.hex(), "LogSize": 2**40 + 8, "LogRoot": log.hex()},
+           text("aitbc/state/v1") + entries + u64(2**40 + 8) + log)
 
     for name, binding in (("without TLS", b"plaintext"), ("over TLS", sha(b"exporter"))):
         vector("session", name, "miner",

@@ -539,7 +539,7 @@ type JobTimeouts struct {
 	// How long one attempt may run. Default 300 s. Set by the client it is also what the client
 	// agrees to pay for: reaching it then ends the job.
 	Execution *durationpb.Duration `protobuf:"bytes,2,opt,name=execution,proto3" json:"execution,omitempty"`
-	// How long all attempts and waits may take together. Default 360 s.
+	// How long all attempts and waits may take together. Default 360 s. A longer execution is cut to it.
 	Total         *durationpb.Duration `protobuf:"bytes,3,opt,name=total,proto3" json:"total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

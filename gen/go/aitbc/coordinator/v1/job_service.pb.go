@@ -35,8 +35,9 @@ type SubmitJobRequest struct {
 	Model string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
 	// Sampling options.
 	Options *JobOptions `protobuf:"bytes,4,opt,name=options,proto3" json:"options,omitempty"`
-	// The most the job may cost, as coin text ("0.25aitbc"); this much is held in escrow. Default:
-	// price per second x execution limit.
+	// The most the job may cost, as coin text ("0.25aitbc"); this much is held in escrow. An attempt
+	// runs no longer than it pays for, max_price / price per second, as if timeouts.execution said
+	// so; it must pay for at least 0.1 s. Default: price per second x execution limit.
 	MaxPrice string `protobuf:"bytes,5,opt,name=max_price,json=maxPrice,proto3" json:"max_price,omitempty"`
 	// Timeouts.
 	Timeouts *JobTimeouts `protobuf:"bytes,6,opt,name=timeouts,proto3" json:"timeouts,omitempty"`
@@ -512,6 +513,303 @@ func (x *CancelJobResponse) GetJob() *Job {
 	return nil
 }
 
+// WatchJobRequest names a job to follow.
+type WatchJobRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `job_` and a lower-case ULID.
+	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// The event_id of the last event that the watcher had; empty: from the start. The Last-Event-ID
+	// header says the same.
+	AfterEventId  string `protobuf:"bytes,2,opt,name=after_event_id,json=afterEventId,proto3" json:"after_event_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchJobRequest) Reset() {
+	*x = WatchJobRequest{}
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchJobRequest) ProtoMessage() {}
+
+func (x *WatchJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchJobRequest.ProtoReflect.Descriptor instead.
+func (*WatchJobRequest) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_job_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *WatchJobRequest) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *WatchJobRequest) GetAfterEventId() string {
+	if x != nil {
+		return x.AfterEventId
+	}
+	return ""
+}
+
+// WatchJobResponse is one event.
+type WatchJobResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stands for all text up to and with this event; opaque. After the id of `done` nothing follows.
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// The event.
+	//
+	// Types that are valid to be assigned to Event:
+	//
+	//	*WatchJobResponse_State
+	//	*WatchJobResponse_Text
+	//	*WatchJobResponse_AttemptReset
+	//	*WatchJobResponse_Done
+	Event         isWatchJobResponse_Event `protobuf_oneof:"event"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchJobResponse) Reset() {
+	*x = WatchJobResponse{}
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchJobResponse) ProtoMessage() {}
+
+func (x *WatchJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchJobResponse.ProtoReflect.Descriptor instead.
+func (*WatchJobResponse) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_job_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *WatchJobResponse) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *WatchJobResponse) GetEvent() isWatchJobResponse_Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *WatchJobResponse) GetState() *Job {
+	if x != nil {
+		if x, ok := x.Event.(*WatchJobResponse_State); ok {
+			return x.State
+		}
+	}
+	return nil
+}
+
+func (x *WatchJobResponse) GetText() *JobText {
+	if x != nil {
+		if x, ok := x.Event.(*WatchJobResponse_Text); ok {
+			return x.Text
+		}
+	}
+	return nil
+}
+
+func (x *WatchJobResponse) GetAttemptReset() *JobAttemptReset {
+	if x != nil {
+		if x, ok := x.Event.(*WatchJobResponse_AttemptReset); ok {
+			return x.AttemptReset
+		}
+	}
+	return nil
+}
+
+func (x *WatchJobResponse) GetDone() *Job {
+	if x != nil {
+		if x, ok := x.Event.(*WatchJobResponse_Done); ok {
+			return x.Done
+		}
+	}
+	return nil
+}
+
+type isWatchJobResponse_Event interface {
+	isWatchJobResponse_Event()
+}
+
+type WatchJobResponse_State struct {
+	// The job, without its result: first of all, unless it is done, and whenever status, phase or
+	// attempt has changed. Changes that follow each other closely may come as one.
+	State *Job `protobuf:"bytes,2,opt,name=state,proto3,oneof"`
+}
+
+type WatchJobResponse_Text struct {
+	// The text goes on.
+	Text *JobText `protobuf:"bytes,3,opt,name=text,proto3,oneof"`
+}
+
+type WatchJobResponse_AttemptReset struct {
+	// All text so far is void. What follows begins at offset 0.
+	AttemptReset *JobAttemptReset `protobuf:"bytes,4,opt,name=attempt_reset,json=attemptReset,proto3,oneof"`
+}
+
+type WatchJobResponse_Done struct {
+	// The job at its end, with its result. Nothing follows.
+	Done *Job `protobuf:"bytes,5,opt,name=done,proto3,oneof"`
+}
+
+func (*WatchJobResponse_State) isWatchJobResponse_Event() {}
+
+func (*WatchJobResponse_Text) isWatchJobResponse_Event() {}
+
+func (*WatchJobResponse_AttemptReset) isWatchJobResponse_Event() {}
+
+func (*WatchJobResponse_Done) isWatchJobResponse_Event() {}
+
+// JobText is a piece of an answer. Until the job's result is verified it is the miner's word only.
+type JobText struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The attempt that makes the answer, from 1.
+	Attempt int32 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// How many bytes of the answer come before the text.
+	Offset int32 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	// The text, never cut within a character.
+	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobText) Reset() {
+	*x = JobText{}
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobText) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobText) ProtoMessage() {}
+
+func (x *JobText) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobText.ProtoReflect.Descriptor instead.
+func (*JobText) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_job_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *JobText) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *JobText) GetOffset() int32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *JobText) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// JobAttemptReset says that another attempt, or the same one from its beginning, makes the answer.
+type JobAttemptReset struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The attempt whose text follows, from 1.
+	Attempt       int32 `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobAttemptReset) Reset() {
+	*x = JobAttemptReset{}
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobAttemptReset) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobAttemptReset) ProtoMessage() {}
+
+func (x *JobAttemptReset) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobAttemptReset.ProtoReflect.Descriptor instead.
+func (*JobAttemptReset) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_job_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *JobAttemptReset) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
 var File_aitbc_coordinator_v1_job_service_proto protoreflect.FileDescriptor
 
 const file_aitbc_coordinator_v1_job_service_proto_rawDesc = "" +
@@ -549,14 +847,32 @@ const file_aitbc_coordinator_v1_job_service_proto_rawDesc = "" +
 	"\x10CancelJobRequest\x12#\n" +
 	"\x06job_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(@R\x05jobId\"E\n" +
 	"\x11CancelJobResponse\x120\n" +
-	"\x03job\x18\x01 \x01(\v2\x19.aitbc.coordinator.v1.JobB\x03\xe0A\x03R\x03job2\xea\x03\n" +
+	"\x03job\x18\x01 \x01(\v2\x19.aitbc.coordinator.v1.JobB\x03\xe0A\x03R\x03job\"h\n" +
+	"\x0fWatchJobRequest\x12#\n" +
+	"\x06job_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(@R\x05jobId\x120\n" +
+	"\x0eafter_event_id\x18\x02 \x01(\tB\n" +
+	"\xe0A\x01\xbaH\x04r\x02(@R\fafterEventId\"\xa2\x02\n" +
+	"\x10WatchJobResponse\x12\x1e\n" +
+	"\bevent_id\x18\x01 \x01(\tB\x03\xe0A\x03R\aeventId\x121\n" +
+	"\x05state\x18\x02 \x01(\v2\x19.aitbc.coordinator.v1.JobH\x00R\x05state\x123\n" +
+	"\x04text\x18\x03 \x01(\v2\x1d.aitbc.coordinator.v1.JobTextH\x00R\x04text\x12L\n" +
+	"\rattempt_reset\x18\x04 \x01(\v2%.aitbc.coordinator.v1.JobAttemptResetH\x00R\fattemptReset\x12/\n" +
+	"\x04done\x18\x05 \x01(\v2\x19.aitbc.coordinator.v1.JobH\x00R\x04doneB\a\n" +
+	"\x05event\"^\n" +
+	"\aJobText\x12\x1d\n" +
+	"\aattempt\x18\x01 \x01(\x05B\x03\xe0A\x03R\aattempt\x12\x1b\n" +
+	"\x06offset\x18\x02 \x01(\x05B\x03\xe0A\x03R\x06offset\x12\x17\n" +
+	"\x04text\x18\x03 \x01(\tB\x03\xe0A\x03R\x04text\"0\n" +
+	"\x0fJobAttemptReset\x12\x1d\n" +
+	"\aattempt\x18\x01 \x01(\x05B\x03\xe0A\x03R\aattempt2\xc7\x04\n" +
 	"\n" +
 	"JobService\x12q\n" +
 	"\tSubmitJob\x12&.aitbc.coordinator.v1.SubmitJobRequest\x1a'.aitbc.coordinator.v1.SubmitJobResponse\"\x13\x82\xd3\xe4\x93\x02\r:\x01*\"\b/v1/jobs\x12k\n" +
 	"\bListJobs\x12%.aitbc.coordinator.v1.ListJobsRequest\x1a&.aitbc.coordinator.v1.ListJobsResponse\"\x10\x82\xd3\xe4\x93\x02\n" +
 	"\x12\b/v1/jobs\x12s\n" +
 	"\x06GetJob\x12#.aitbc.coordinator.v1.GetJobRequest\x1a$.aitbc.coordinator.v1.GetJobResponse\"\x1e\x82\xd3\xe4\x93\x02\x18b\x03job\x12\x11/v1/jobs/{job_id}\x12\x86\x01\n" +
-	"\tCancelJob\x12&.aitbc.coordinator.v1.CancelJobRequest\x1a'.aitbc.coordinator.v1.CancelJobResponse\"(\x82\xd3\xe4\x93\x02\":\x01*b\x03job\"\x18/v1/jobs/{job_id}:cancelB\xdf\x01\n" +
+	"\tCancelJob\x12&.aitbc.coordinator.v1.CancelJobRequest\x1a'.aitbc.coordinator.v1.CancelJobResponse\"(\x82\xd3\xe4\x93\x02\":\x01*b\x03job\"\x18/v1/jobs/{job_id}:cancel\x12[\n" +
+	"\bWatchJob\x12%.aitbc.coordinator.v1.WatchJobRequest\x1a&.aitbc.coordinator.v1.WatchJobResponse0\x01B\xdf\x01\n" +
 	"\x18com.aitbc.coordinator.v1B\x0fJobServiceProtoP\x01Z@github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1;coordinatorv1\xa2\x02\x03ACX\xaa\x02\x14Aitbc.Coordinator.V1\xca\x02\x14Aitbc\\Coordinator\\V1\xe2\x02 Aitbc\\Coordinator\\V1\\GPBMetadata\xea\x02\x16Aitbc::Coordinator::V1b\x06proto3"
 
 var (
@@ -571,7 +887,7 @@ func file_aitbc_coordinator_v1_job_service_proto_rawDescGZIP() []byte {
 	return file_aitbc_coordinator_v1_job_service_proto_rawDescData
 }
 
-var file_aitbc_coordinator_v1_job_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_aitbc_coordinator_v1_job_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_aitbc_coordinator_v1_job_service_proto_goTypes = []any{
 	(*SubmitJobRequest)(nil),      // 0: aitbc.coordinator.v1.SubmitJobRequest
 	(*SubmitJobResponse)(nil),     // 1: aitbc.coordinator.v1.SubmitJobResponse
@@ -581,33 +897,43 @@ var file_aitbc_coordinator_v1_job_service_proto_goTypes = []any{
 	(*GetJobResponse)(nil),        // 5: aitbc.coordinator.v1.GetJobResponse
 	(*CancelJobRequest)(nil),      // 6: aitbc.coordinator.v1.CancelJobRequest
 	(*CancelJobResponse)(nil),     // 7: aitbc.coordinator.v1.CancelJobResponse
-	(*JobOptions)(nil),            // 8: aitbc.coordinator.v1.JobOptions
-	(*JobTimeouts)(nil),           // 9: aitbc.coordinator.v1.JobTimeouts
-	(*SignedOrder)(nil),           // 10: aitbc.coordinator.v1.SignedOrder
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*Job)(nil),                   // 12: aitbc.coordinator.v1.Job
+	(*WatchJobRequest)(nil),       // 8: aitbc.coordinator.v1.WatchJobRequest
+	(*WatchJobResponse)(nil),      // 9: aitbc.coordinator.v1.WatchJobResponse
+	(*JobText)(nil),               // 10: aitbc.coordinator.v1.JobText
+	(*JobAttemptReset)(nil),       // 11: aitbc.coordinator.v1.JobAttemptReset
+	(*JobOptions)(nil),            // 12: aitbc.coordinator.v1.JobOptions
+	(*JobTimeouts)(nil),           // 13: aitbc.coordinator.v1.JobTimeouts
+	(*SignedOrder)(nil),           // 14: aitbc.coordinator.v1.SignedOrder
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*Job)(nil),                   // 16: aitbc.coordinator.v1.Job
 }
 var file_aitbc_coordinator_v1_job_service_proto_depIdxs = []int32{
-	8,  // 0: aitbc.coordinator.v1.SubmitJobRequest.options:type_name -> aitbc.coordinator.v1.JobOptions
-	9,  // 1: aitbc.coordinator.v1.SubmitJobRequest.timeouts:type_name -> aitbc.coordinator.v1.JobTimeouts
-	10, // 2: aitbc.coordinator.v1.SubmitJobRequest.order:type_name -> aitbc.coordinator.v1.SignedOrder
-	11, // 3: aitbc.coordinator.v1.SubmitJobResponse.submitted_at:type_name -> google.protobuf.Timestamp
-	12, // 4: aitbc.coordinator.v1.ListJobsResponse.jobs:type_name -> aitbc.coordinator.v1.Job
-	12, // 5: aitbc.coordinator.v1.GetJobResponse.job:type_name -> aitbc.coordinator.v1.Job
-	12, // 6: aitbc.coordinator.v1.CancelJobResponse.job:type_name -> aitbc.coordinator.v1.Job
-	0,  // 7: aitbc.coordinator.v1.JobService.SubmitJob:input_type -> aitbc.coordinator.v1.SubmitJobRequest
-	2,  // 8: aitbc.coordinator.v1.JobService.ListJobs:input_type -> aitbc.coordinator.v1.ListJobsRequest
-	4,  // 9: aitbc.coordinator.v1.JobService.GetJob:input_type -> aitbc.coordinator.v1.GetJobRequest
-	6,  // 10: aitbc.coordinator.v1.JobService.CancelJob:input_type -> aitbc.coordinator.v1.CancelJobRequest
-	1,  // 11: aitbc.coordinator.v1.JobService.SubmitJob:output_type -> aitbc.coordinator.v1.SubmitJobResponse
-	3,  // 12: aitbc.coordinator.v1.JobService.ListJobs:output_type -> aitbc.coordinator.v1.ListJobsResponse
-	5,  // 13: aitbc.coordinator.v1.JobService.GetJob:output_type -> aitbc.coordinator.v1.GetJobResponse
-	7,  // 14: aitbc.coordinator.v1.JobService.CancelJob:output_type -> aitbc.coordinator.v1.CancelJobResponse
-	11, // [11:15] is the sub-list for method output_type
-	7,  // [7:11] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	12, // 0: aitbc.coordinator.v1.SubmitJobRequest.options:type_name -> aitbc.coordinator.v1.JobOptions
+	13, // 1: aitbc.coordinator.v1.SubmitJobRequest.timeouts:type_name -> aitbc.coordinator.v1.JobTimeouts
+	14, // 2: aitbc.coordinator.v1.SubmitJobRequest.order:type_name -> aitbc.coordinator.v1.SignedOrder
+	15, // 3: aitbc.coordinator.v1.SubmitJobResponse.submitted_at:type_name -> google.protobuf.Timestamp
+	16, // 4: aitbc.coordinator.v1.ListJobsResponse.jobs:type_name -> aitbc.coordinator.v1.Job
+	16, // 5: aitbc.coordinator.v1.GetJobResponse.job:type_name -> aitbc.coordinator.v1.Job
+	16, // 6: aitbc.coordinator.v1.CancelJobResponse.job:type_name -> aitbc.coordinator.v1.Job
+	16, // 7: aitbc.coordinator.v1.WatchJobResponse.state:type_name -> aitbc.coordinator.v1.Job
+	10, // 8: aitbc.coordinator.v1.WatchJobResponse.text:type_name -> aitbc.coordinator.v1.JobText
+	11, // 9: aitbc.coordinator.v1.WatchJobResponse.attempt_reset:type_name -> aitbc.coordinator.v1.JobAttemptReset
+	16, // 10: aitbc.coordinator.v1.WatchJobResponse.done:type_name -> aitbc.coordinator.v1.Job
+	0,  // 11: aitbc.coordinator.v1.JobService.SubmitJob:input_type -> aitbc.coordinator.v1.SubmitJobRequest
+	2,  // 12: aitbc.coordinator.v1.JobService.ListJobs:input_type -> aitbc.coordinator.v1.ListJobsRequest
+	4,  // 13: aitbc.coordinator.v1.JobService.GetJob:input_type -> aitbc.coordinator.v1.GetJobRequest
+	6,  // 14: aitbc.coordinator.v1.JobService.CancelJob:input_type -> aitbc.coordinator.v1.CancelJobRequest
+	8,  // 15: aitbc.coordinator.v1.JobService.WatchJob:input_type -> aitbc.coordinator.v1.WatchJobRequest
+	1,  // 16: aitbc.coordinator.v1.JobService.SubmitJob:output_type -> aitbc.coordinator.v1.SubmitJobResponse
+	3,  // 17: aitbc.coordinator.v1.JobService.ListJobs:output_type -> aitbc.coordinator.v1.ListJobsResponse
+	5,  // 18: aitbc.coordinator.v1.JobService.GetJob:output_type -> aitbc.coordinator.v1.GetJobResponse
+	7,  // 19: aitbc.coordinator.v1.JobService.CancelJob:output_type -> aitbc.coordinator.v1.CancelJobResponse
+	9,  // 20: aitbc.coordinator.v1.JobService.WatchJob:output_type -> aitbc.coordinator.v1.WatchJobResponse
+	16, // [16:21] is the sub-list for method output_type
+	11, // [11:16] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_coordinator_v1_job_service_proto_init() }
@@ -616,13 +942,19 @@ func file_aitbc_coordinator_v1_job_service_proto_init() {
 		return
 	}
 	file_aitbc_coordinator_v1_job_proto_init()
+	file_aitbc_coordinator_v1_job_service_proto_msgTypes[9].OneofWrappers = []any{
+		(*WatchJobResponse_State)(nil),
+		(*WatchJobResponse_Text)(nil),
+		(*WatchJobResponse_AttemptReset)(nil),
+		(*WatchJobResponse_Done)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_coordinator_v1_job_service_proto_rawDesc), len(file_aitbc_coordinator_v1_job_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

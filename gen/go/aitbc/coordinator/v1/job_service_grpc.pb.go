@@ -23,6 +23,7 @@ const (
 	JobService_ListJobs_FullMethodName  = "/aitbc.coordinator.v1.JobService/ListJobs"
 	JobService_GetJob_FullMethodName    = "/aitbc.coordinator.v1.JobService/GetJob"
 	JobService_CancelJob_FullMethodName = "/aitbc.coordinator.v1.JobService/CancelJob"
+	JobService_WatchJob_FullMethodName  = "/aitbc.coordinator.v1.JobService/WatchJob"
 )
 
 // JobServiceClient is the client API for JobService service.
@@ -48,6 +49,13 @@ type JobServiceClient interface {
 	// Errors: INVALID_KEY, JOB_NOT_FOUND, WRONG_STATE (a result has been received, or the job has
 	// ended), RATE_LIMITED.
 	CancelJob(ctx context.Context, in *CancelJobRequest, opts ...grpc.CallOption) (*CancelJobResponse, error)
+	// WatchJob follows a job to its end: its states, and the answer's text as the engine makes it. It
+	// ends after the event `done`. A watcher that was cut off gives the last event's id and gets every
+	// byte of the text exactly once. REST: GET /v1/jobs/{job_id}/events, server-sent events, with the
+	// header Last-Event-ID; docs/streaming.md. A watcher that does not read for 30 s is cut off.
+	// Errors: INVALID_FIELD, INVALID_KEY, JOB_NOT_FOUND, RATE_LIMITED (also for too many watchers),
+	// OVERLOADED, CALL_ABANDONED.
+	WatchJob(ctx context.Context, in *WatchJobRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchJobResponse], error)
 }
 
 type jobServiceClient struct {
@@ -98,6 +106,25 @@ func (c *jobServiceClient) CancelJob(ctx context.Context, in *CancelJobRequest, 
 	return out, nil
 }
 
+func (c *jobServiceClient) WatchJob(ctx context.Context, in *WatchJobRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchJobResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &JobService_ServiceDesc.Streams[0], JobService_WatchJob_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchJobRequest, WatchJobResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type JobService_WatchJobClient = grpc.ServerStreamingClient[WatchJobResponse]
+
 // JobServiceServer is the server API for JobService service.
 // All implementations must embed UnimplementedJobServiceServer
 // for forward compatibility.
@@ -121,6 +148,13 @@ type JobServiceServer interface {
 	// Errors: INVALID_KEY, JOB_NOT_FOUND, WRONG_STATE (a result has been received, or the job has
 	// ended), RATE_LIMITED.
 	CancelJob(context.Context, *CancelJobRequest) (*CancelJobResponse, error)
+	// WatchJob follows a job to its end: its states, and the answer's text as the engine makes it. It
+	// ends after the event `done`. A watcher that was cut off gives the last event's id and gets every
+	// byte of the text exactly once. REST: GET /v1/jobs/{job_id}/events, server-sent events, with the
+	// header Last-Event-ID; docs/streaming.md. A watcher that does not read for 30 s is cut off.
+	// Errors: INVALID_FIELD, INVALID_KEY, JOB_NOT_FOUND, RATE_LIMITED (also for too many watchers),
+	// OVERLOADED, CALL_ABANDONED.
+	WatchJob(*WatchJobRequest, grpc.ServerStreamingServer[WatchJobResponse]) error
 	mustEmbedUnimplementedJobServiceServer()
 }
 
@@ -142,6 +176,9 @@ func (UnimplementedJobServiceServer) GetJob(context.Context, *GetJobRequest) (*G
 }
 func (UnimplementedJobServiceServer) CancelJob(context.Context, *CancelJobRequest) (*CancelJobResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelJob not implemented")
+}
+func (UnimplementedJobServiceServer) WatchJob(*WatchJobRequest, grpc.ServerStreamingServer[WatchJobResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchJob not implemented")
 }
 func (UnimplementedJobServiceServer) mustEmbedUnimplementedJobServiceServer() {}
 func (UnimplementedJobServiceServer) testEmbeddedByValue()                    {}
@@ -236,6 +273,17 @@ func _JobService_CancelJob_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _JobService_WatchJob_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchJobRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(JobServiceServer).WatchJob(m, &grpc.GenericServerStream[WatchJobRequest, WatchJobResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type JobService_WatchJobServer = grpc.ServerStreamingServer[WatchJobResponse]
+
 // JobService_ServiceDesc is the grpc.ServiceDesc for JobService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -260,6 +308,12 @@ var JobService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _JobService_CancelJob_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "WatchJob",
+			Handler:       _JobService_WatchJob_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "aitbc/coordinator/v1/job_service.proto",
 }

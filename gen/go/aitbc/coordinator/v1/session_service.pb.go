@@ -38,6 +38,7 @@ type ConnectRequest struct {
 	//	*ConnectRequest_AttemptResult
 	//	*ConnectRequest_AttemptFailure
 	//	*ConnectRequest_JobClaim
+	//	*ConnectRequest_AttemptChunk
 	Frame         isConnectRequest_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -143,6 +144,15 @@ func (x *ConnectRequest) GetJobClaim() *JobClaim {
 	return nil
 }
 
+func (x *ConnectRequest) GetAttemptChunk() *AttemptChunk {
+	if x != nil {
+		if x, ok := x.Frame.(*ConnectRequest_AttemptChunk); ok {
+			return x.AttemptChunk
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Frame interface {
 	isConnectRequest_Frame()
 }
@@ -182,6 +192,11 @@ type ConnectRequest_JobClaim struct {
 	JobClaim *JobClaim `protobuf:"bytes,7,opt,name=job_claim,json=jobClaim,proto3,oneof"`
 }
 
+type ConnectRequest_AttemptChunk struct {
+	// A piece of the answer that a running lease's engine is making.
+	AttemptChunk *AttemptChunk `protobuf:"bytes,8,opt,name=attempt_chunk,json=attemptChunk,proto3,oneof"`
+}
+
 func (*ConnectRequest_Hello) isConnectRequest_Frame() {}
 
 func (*ConnectRequest_Authentication) isConnectRequest_Frame() {}
@@ -196,6 +211,8 @@ func (*ConnectRequest_AttemptFailure) isConnectRequest_Frame() {}
 
 func (*ConnectRequest_JobClaim) isConnectRequest_Frame() {}
 
+func (*ConnectRequest_AttemptChunk) isConnectRequest_Frame() {}
+
 // ConnectResponse is a frame from the coordinator.
 type ConnectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -209,6 +226,7 @@ type ConnectResponse struct {
 	//	*ConnectResponse_LeaseRevocation
 	//	*ConnectResponse_ResultAcceptance
 	//	*ConnectResponse_JobClaimAnswer
+	//	*ConnectResponse_ChunkRequest
 	Frame         isConnectResponse_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -305,6 +323,15 @@ func (x *ConnectResponse) GetJobClaimAnswer() *JobClaimAnswer {
 	return nil
 }
 
+func (x *ConnectResponse) GetChunkRequest() *ChunkRequest {
+	if x != nil {
+		if x, ok := x.Frame.(*ConnectResponse_ChunkRequest); ok {
+			return x.ChunkRequest
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Frame interface {
 	isConnectResponse_Frame()
 }
@@ -339,6 +366,11 @@ type ConnectResponse_JobClaimAnswer struct {
 	JobClaimAnswer *JobClaimAnswer `protobuf:"bytes,6,opt,name=job_claim_answer,json=jobClaimAnswer,proto3,oneof"`
 }
 
+type ConnectResponse_ChunkRequest struct {
+	// Somebody watches this: send its text as the engine makes it.
+	ChunkRequest *ChunkRequest `protobuf:"bytes,7,opt,name=chunk_request,json=chunkRequest,proto3,oneof"`
+}
+
 func (*ConnectResponse_Challenge) isConnectResponse_Frame() {}
 
 func (*ConnectResponse_Welcome) isConnectResponse_Frame() {}
@@ -350,6 +382,8 @@ func (*ConnectResponse_LeaseRevocation) isConnectResponse_Frame() {}
 func (*ConnectResponse_ResultAcceptance) isConnectResponse_Frame() {}
 
 func (*ConnectResponse_JobClaimAnswer) isConnectResponse_Frame() {}
+
+func (*ConnectResponse_ChunkRequest) isConnectResponse_Frame() {}
 
 // MinerHello says who wants to connect.
 type MinerHello struct {
@@ -901,6 +935,72 @@ func (x *AttemptStart) GetStartedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// AttemptChunk is a piece of a running attempt's answer. Pieces follow each other without a gap
+// within a session; one that comes again says the same. It is for watchers only: what counts is
+// the result.
+type AttemptChunk struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The lease.
+	LeaseId string `protobuf:"bytes,1,opt,name=lease_id,json=leaseId,proto3" json:"lease_id,omitempty"`
+	// How many bytes of the answer come before the text.
+	Offset int64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	// The text, at most 65,536 bytes.
+	Text          string `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttemptChunk) Reset() {
+	*x = AttemptChunk{}
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttemptChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttemptChunk) ProtoMessage() {}
+
+func (x *AttemptChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttemptChunk.ProtoReflect.Descriptor instead.
+func (*AttemptChunk) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *AttemptChunk) GetLeaseId() string {
+	if x != nil {
+		return x.LeaseId
+	}
+	return ""
+}
+
+func (x *AttemptChunk) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *AttemptChunk) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // AttemptResult is a finished attempt with its signed statement.
 type AttemptResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -920,7 +1020,7 @@ type AttemptResult struct {
 
 func (x *AttemptResult) Reset() {
 	*x = AttemptResult{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[10]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +1032,7 @@ func (x *AttemptResult) String() string {
 func (*AttemptResult) ProtoMessage() {}
 
 func (x *AttemptResult) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[10]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1045,7 @@ func (x *AttemptResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptResult.ProtoReflect.Descriptor instead.
 func (*AttemptResult) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{10}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AttemptResult) GetLeaseId() string {
@@ -999,7 +1099,7 @@ type AttemptFailure struct {
 
 func (x *AttemptFailure) Reset() {
 	*x = AttemptFailure{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[11]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1011,7 +1111,7 @@ func (x *AttemptFailure) String() string {
 func (*AttemptFailure) ProtoMessage() {}
 
 func (x *AttemptFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[11]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1024,7 +1124,7 @@ func (x *AttemptFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptFailure.ProtoReflect.Descriptor instead.
 func (*AttemptFailure) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{11}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AttemptFailure) GetLeaseId() string {
@@ -1065,7 +1165,7 @@ type JobClaim struct {
 
 func (x *JobClaim) Reset() {
 	*x = JobClaim{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[12]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1177,7 @@ func (x *JobClaim) String() string {
 func (*JobClaim) ProtoMessage() {}
 
 func (x *JobClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[12]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +1190,7 @@ func (x *JobClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobClaim.ProtoReflect.Descriptor instead.
 func (*JobClaim) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{12}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *JobClaim) GetJobId() string {
@@ -1138,7 +1238,7 @@ type JobClaimAnswer struct {
 
 func (x *JobClaimAnswer) Reset() {
 	*x = JobClaimAnswer{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[13]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1150,7 +1250,7 @@ func (x *JobClaimAnswer) String() string {
 func (*JobClaimAnswer) ProtoMessage() {}
 
 func (x *JobClaimAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[13]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1163,7 +1263,7 @@ func (x *JobClaimAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobClaimAnswer.ProtoReflect.Descriptor instead.
 func (*JobClaimAnswer) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{13}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *JobClaimAnswer) GetJobId() string {
@@ -1210,7 +1310,7 @@ type LeaseRevocation struct {
 
 func (x *LeaseRevocation) Reset() {
 	*x = LeaseRevocation{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[14]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1222,7 +1322,7 @@ func (x *LeaseRevocation) String() string {
 func (*LeaseRevocation) ProtoMessage() {}
 
 func (x *LeaseRevocation) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[14]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +1335,7 @@ func (x *LeaseRevocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRevocation.ProtoReflect.Descriptor instead.
 func (*LeaseRevocation) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{14}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LeaseRevocation) GetLeaseId() string {
@@ -1272,7 +1372,7 @@ type ResultAcceptance struct {
 
 func (x *ResultAcceptance) Reset() {
 	*x = ResultAcceptance{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[15]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1384,7 @@ func (x *ResultAcceptance) String() string {
 func (*ResultAcceptance) ProtoMessage() {}
 
 func (x *ResultAcceptance) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[15]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1397,7 @@ func (x *ResultAcceptance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultAcceptance.ProtoReflect.Descriptor instead.
 func (*ResultAcceptance) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{15}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ResultAcceptance) GetLeaseId() string {
@@ -1314,11 +1414,68 @@ func (x *ResultAcceptance) GetAcceptance() *Acceptance {
 	return nil
 }
 
+// ChunkRequest asks for a running lease's text from an offset on, and from then on for each piece as
+// soon as the engine has made it. Without it the miner sends a lease's text about once a second.
+// It holds for the session. A lease that does not run is not answered.
+type ChunkRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The lease.
+	LeaseId string `protobuf:"bytes,1,opt,name=lease_id,json=leaseId,proto3" json:"lease_id,omitempty"`
+	// How many bytes of the answer the coordinator has.
+	FromOffset    int64 `protobuf:"varint,2,opt,name=from_offset,json=fromOffset,proto3" json:"from_offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChunkRequest) Reset() {
+	*x = ChunkRequest{}
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChunkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChunkRequest) ProtoMessage() {}
+
+func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChunkRequest.ProtoReflect.Descriptor instead.
+func (*ChunkRequest) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ChunkRequest) GetLeaseId() string {
+	if x != nil {
+		return x.LeaseId
+	}
+	return ""
+}
+
+func (x *ChunkRequest) GetFromOffset() int64 {
+	if x != nil {
+		return x.FromOffset
+	}
+	return 0
+}
+
 var File_aitbc_coordinator_v1_session_service_proto protoreflect.FileDescriptor
 
 const file_aitbc_coordinator_v1_session_service_proto_rawDesc = "" +
 	"\n" +
-	"*aitbc/coordinator/v1/session_service.proto\x12\x14aitbc.coordinator.v1\x1a\x1eaitbc/coordinator/v1/job.proto\x1a aitbc/coordinator/v1/lease.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x04\n" +
+	"*aitbc/coordinator/v1/session_service.proto\x12\x14aitbc.coordinator.v1\x1a\x1eaitbc/coordinator/v1/job.proto\x1a aitbc/coordinator/v1/lease.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd6\x04\n" +
 	"\x0eConnectRequest\x128\n" +
 	"\x05hello\x18\x01 \x01(\v2 .aitbc.coordinator.v1.MinerHelloH\x00R\x05hello\x12S\n" +
 	"\x0eauthentication\x18\x02 \x01(\v2).aitbc.coordinator.v1.MinerAuthenticationH\x00R\x0eauthentication\x128\n" +
@@ -1326,15 +1483,17 @@ const file_aitbc_coordinator_v1_session_service_proto_rawDesc = "" +
 	"\rattempt_start\x18\x04 \x01(\v2\".aitbc.coordinator.v1.AttemptStartH\x00R\fattemptStart\x12L\n" +
 	"\x0eattempt_result\x18\x05 \x01(\v2#.aitbc.coordinator.v1.AttemptResultH\x00R\rattemptResult\x12O\n" +
 	"\x0fattempt_failure\x18\x06 \x01(\v2$.aitbc.coordinator.v1.AttemptFailureH\x00R\x0eattemptFailure\x12=\n" +
-	"\tjob_claim\x18\a \x01(\v2\x1e.aitbc.coordinator.v1.JobClaimH\x00R\bjobClaimB\a\n" +
-	"\x05frame\"\xd6\x03\n" +
+	"\tjob_claim\x18\a \x01(\v2\x1e.aitbc.coordinator.v1.JobClaimH\x00R\bjobClaim\x12I\n" +
+	"\rattempt_chunk\x18\b \x01(\v2\".aitbc.coordinator.v1.AttemptChunkH\x00R\fattemptChunkB\a\n" +
+	"\x05frame\"\xa1\x04\n" +
 	"\x0fConnectResponse\x12F\n" +
 	"\tchallenge\x18\x01 \x01(\v2&.aitbc.coordinator.v1.SessionChallengeH\x00R\tchallenge\x12@\n" +
 	"\awelcome\x18\x02 \x01(\v2$.aitbc.coordinator.v1.SessionWelcomeH\x00R\awelcome\x123\n" +
 	"\x05lease\x18\x03 \x01(\v2\x1b.aitbc.coordinator.v1.LeaseH\x00R\x05lease\x12R\n" +
 	"\x10lease_revocation\x18\x04 \x01(\v2%.aitbc.coordinator.v1.LeaseRevocationH\x00R\x0fleaseRevocation\x12U\n" +
 	"\x11result_acceptance\x18\x05 \x01(\v2&.aitbc.coordinator.v1.ResultAcceptanceH\x00R\x10resultAcceptance\x12P\n" +
-	"\x10job_claim_answer\x18\x06 \x01(\v2$.aitbc.coordinator.v1.JobClaimAnswerH\x00R\x0ejobClaimAnswerB\a\n" +
+	"\x10job_claim_answer\x18\x06 \x01(\v2$.aitbc.coordinator.v1.JobClaimAnswerH\x00R\x0ejobClaimAnswer\x12I\n" +
+	"\rchunk_request\x18\a \x01(\v2\".aitbc.coordinator.v1.ChunkRequestH\x00R\fchunkRequestB\a\n" +
 	"\x05frame\"n\n" +
 	"\n" +
 	"MinerHello\x12\x1e\n" +
@@ -1379,7 +1538,11 @@ const file_aitbc_coordinator_v1_session_service_proto_rawDesc = "" +
 	"\fAttemptStart\x12\x1e\n" +
 	"\blease_id\x18\x01 \x01(\tB\x03\xe0A\x02R\aleaseId\x12>\n" +
 	"\n" +
-	"started_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x01R\tstartedAt\"\xef\x01\n" +
+	"started_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x01R\tstartedAt\"d\n" +
+	"\fAttemptChunk\x12\x1e\n" +
+	"\blease_id\x18\x01 \x01(\tB\x03\xe0A\x02R\aleaseId\x12\x1b\n" +
+	"\x06offset\x18\x02 \x01(\x03B\x03\xe0A\x02R\x06offset\x12\x17\n" +
+	"\x04text\x18\x03 \x01(\tB\x03\xe0A\x02R\x04text\"\xef\x01\n" +
 	"\rAttemptResult\x12\x1e\n" +
 	"\blease_id\x18\x01 \x01(\tB\x03\xe0A\x02R\aleaseId\x12\x1b\n" +
 	"\x06result\x18\x02 \x01(\tB\x03\xe0A\x02R\x06result\x12?\n" +
@@ -1408,7 +1571,11 @@ const file_aitbc_coordinator_v1_session_service_proto_rawDesc = "" +
 	"\blease_id\x18\x01 \x01(\tB\x03\xe0A\x03R\aleaseId\x12E\n" +
 	"\n" +
 	"acceptance\x18\x02 \x01(\v2 .aitbc.coordinator.v1.AcceptanceB\x03\xe0A\x03R\n" +
-	"acceptance2l\n" +
+	"acceptance\"T\n" +
+	"\fChunkRequest\x12\x1e\n" +
+	"\blease_id\x18\x01 \x01(\tB\x03\xe0A\x03R\aleaseId\x12$\n" +
+	"\vfrom_offset\x18\x02 \x01(\x03B\x03\xe0A\x03R\n" +
+	"fromOffset2l\n" +
 	"\x0eSessionService\x12Z\n" +
 	"\aConnect\x12$.aitbc.coordinator.v1.ConnectRequest\x1a%.aitbc.coordinator.v1.ConnectResponse(\x010\x01B\xe3\x01\n" +
 	"\x18com.aitbc.coordinator.v1B\x13SessionServiceProtoP\x01Z@github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1;coordinatorv1\xa2\x02\x03ACX\xaa\x02\x14Aitbc.Coordinator.V1\xca\x02\x14Aitbc\\Coordinator\\V1\xe2\x02 Aitbc\\Coordinator\\V1\\GPBMetadata\xea\x02\x16Aitbc::Coordinator::V1b\x06proto3"
@@ -1425,7 +1592,7 @@ func file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP() []byte {
 	return file_aitbc_coordinator_v1_session_service_proto_rawDescData
 }
 
-var file_aitbc_coordinator_v1_session_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_aitbc_coordinator_v1_session_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_aitbc_coordinator_v1_session_service_proto_goTypes = []any{
 	(*ConnectRequest)(nil),        // 0: aitbc.coordinator.v1.ConnectRequest
 	(*ConnectResponse)(nil),       // 1: aitbc.coordinator.v1.ConnectResponse
@@ -1437,45 +1604,49 @@ var file_aitbc_coordinator_v1_session_service_proto_goTypes = []any{
 	(*MinerModel)(nil),            // 7: aitbc.coordinator.v1.MinerModel
 	(*MinerDevice)(nil),           // 8: aitbc.coordinator.v1.MinerDevice
 	(*AttemptStart)(nil),          // 9: aitbc.coordinator.v1.AttemptStart
-	(*AttemptResult)(nil),         // 10: aitbc.coordinator.v1.AttemptResult
-	(*AttemptFailure)(nil),        // 11: aitbc.coordinator.v1.AttemptFailure
-	(*JobClaim)(nil),              // 12: aitbc.coordinator.v1.JobClaim
-	(*JobClaimAnswer)(nil),        // 13: aitbc.coordinator.v1.JobClaimAnswer
-	(*LeaseRevocation)(nil),       // 14: aitbc.coordinator.v1.LeaseRevocation
-	(*ResultAcceptance)(nil),      // 15: aitbc.coordinator.v1.ResultAcceptance
-	(*Lease)(nil),                 // 16: aitbc.coordinator.v1.Lease
-	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(*JobMetrics)(nil),            // 19: aitbc.coordinator.v1.JobMetrics
-	(*Acceptance)(nil),            // 20: aitbc.coordinator.v1.Acceptance
+	(*AttemptChunk)(nil),          // 10: aitbc.coordinator.v1.AttemptChunk
+	(*AttemptResult)(nil),         // 11: aitbc.coordinator.v1.AttemptResult
+	(*AttemptFailure)(nil),        // 12: aitbc.coordinator.v1.AttemptFailure
+	(*JobClaim)(nil),              // 13: aitbc.coordinator.v1.JobClaim
+	(*JobClaimAnswer)(nil),        // 14: aitbc.coordinator.v1.JobClaimAnswer
+	(*LeaseRevocation)(nil),       // 15: aitbc.coordinator.v1.LeaseRevocation
+	(*ResultAcceptance)(nil),      // 16: aitbc.coordinator.v1.ResultAcceptance
+	(*ChunkRequest)(nil),          // 17: aitbc.coordinator.v1.ChunkRequest
+	(*Lease)(nil),                 // 18: aitbc.coordinator.v1.Lease
+	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*JobMetrics)(nil),            // 21: aitbc.coordinator.v1.JobMetrics
+	(*Acceptance)(nil),            // 22: aitbc.coordinator.v1.Acceptance
 }
 var file_aitbc_coordinator_v1_session_service_proto_depIdxs = []int32{
 	2,  // 0: aitbc.coordinator.v1.ConnectRequest.hello:type_name -> aitbc.coordinator.v1.MinerHello
 	4,  // 1: aitbc.coordinator.v1.ConnectRequest.authentication:type_name -> aitbc.coordinator.v1.MinerAuthentication
 	6,  // 2: aitbc.coordinator.v1.ConnectRequest.state:type_name -> aitbc.coordinator.v1.MinerState
 	9,  // 3: aitbc.coordinator.v1.ConnectRequest.attempt_start:type_name -> aitbc.coordinator.v1.AttemptStart
-	10, // 4: aitbc.coordinator.v1.ConnectRequest.attempt_result:type_name -> aitbc.coordinator.v1.AttemptResult
-	11, // 5: aitbc.coordinator.v1.ConnectRequest.attempt_failure:type_name -> aitbc.coordinator.v1.AttemptFailure
-	12, // 6: aitbc.coordinator.v1.ConnectRequest.job_claim:type_name -> aitbc.coordinator.v1.JobClaim
-	3,  // 7: aitbc.coordinator.v1.ConnectResponse.challenge:type_name -> aitbc.coordinator.v1.SessionChallenge
-	5,  // 8: aitbc.coordinator.v1.ConnectResponse.welcome:type_name -> aitbc.coordinator.v1.SessionWelcome
-	16, // 9: aitbc.coordinator.v1.ConnectResponse.lease:type_name -> aitbc.coordinator.v1.Lease
-	14, // 10: aitbc.coordinator.v1.ConnectResponse.lease_revocation:type_name -> aitbc.coordinator.v1.LeaseRevocation
-	15, // 11: aitbc.coordinator.v1.ConnectResponse.result_acceptance:type_name -> aitbc.coordinator.v1.ResultAcceptance
-	13, // 12: aitbc.coordinator.v1.ConnectResponse.job_claim_answer:type_name -> aitbc.coordinator.v1.JobClaimAnswer
-	17, // 13: aitbc.coordinator.v1.SessionWelcome.heartbeat_interval:type_name -> google.protobuf.Duration
-	7,  // 14: aitbc.coordinator.v1.MinerState.models:type_name -> aitbc.coordinator.v1.MinerModel
-	8,  // 15: aitbc.coordinator.v1.MinerState.devices:type_name -> aitbc.coordinator.v1.MinerDevice
-	18, // 16: aitbc.coordinator.v1.AttemptStart.started_at:type_name -> google.protobuf.Timestamp
-	19, // 17: aitbc.coordinator.v1.AttemptResult.metrics:type_name -> aitbc.coordinator.v1.JobMetrics
-	20, // 18: aitbc.coordinator.v1.ResultAcceptance.acceptance:type_name -> aitbc.coordinator.v1.Acceptance
-	0,  // 19: aitbc.coordinator.v1.SessionService.Connect:input_type -> aitbc.coordinator.v1.ConnectRequest
-	1,  // 20: aitbc.coordinator.v1.SessionService.Connect:output_type -> aitbc.coordinator.v1.ConnectResponse
-	20, // [20:21] is the sub-list for method output_type
-	19, // [19:20] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	11, // 4: aitbc.coordinator.v1.ConnectRequest.attempt_result:type_name -> aitbc.coordinator.v1.AttemptResult
+	12, // 5: aitbc.coordinator.v1.ConnectRequest.attempt_failure:type_name -> aitbc.coordinator.v1.AttemptFailure
+	13, // 6: aitbc.coordinator.v1.ConnectRequest.job_claim:type_name -> aitbc.coordinator.v1.JobClaim
+	10, // 7: aitbc.coordinator.v1.ConnectRequest.attempt_chunk:type_name -> aitbc.coordinator.v1.AttemptChunk
+	3,  // 8: aitbc.coordinator.v1.ConnectResponse.challenge:type_name -> aitbc.coordinator.v1.SessionChallenge
+	5,  // 9: aitbc.coordinator.v1.ConnectResponse.welcome:type_name -> aitbc.coordinator.v1.SessionWelcome
+	18, // 10: aitbc.coordinator.v1.ConnectResponse.lease:type_name -> aitbc.coordinator.v1.Lease
+	15, // 11: aitbc.coordinator.v1.ConnectResponse.lease_revocation:type_name -> aitbc.coordinator.v1.LeaseRevocation
+	16, // 12: aitbc.coordinator.v1.ConnectResponse.result_acceptance:type_name -> aitbc.coordinator.v1.ResultAcceptance
+	14, // 13: aitbc.coordinator.v1.ConnectResponse.job_claim_answer:type_name -> aitbc.coordinator.v1.JobClaimAnswer
+	17, // 14: aitbc.coordinator.v1.ConnectResponse.chunk_request:type_name -> aitbc.coordinator.v1.ChunkRequest
+	19, // 15: aitbc.coordinator.v1.SessionWelcome.heartbeat_interval:type_name -> google.protobuf.Duration
+	7,  // 16: aitbc.coordinator.v1.MinerState.models:type_name -> aitbc.coordinator.v1.MinerModel
+	8,  // 17: aitbc.coordinator.v1.MinerState.devices:type_name -> aitbc.coordinator.v1.MinerDevice
+	20, // 18: aitbc.coordinator.v1.AttemptStart.started_at:type_name -> google.protobuf.Timestamp
+	21, // 19: aitbc.coordinator.v1.AttemptResult.metrics:type_name -> aitbc.coordinator.v1.JobMetrics
+	22, // 20: aitbc.coordinator.v1.ResultAcceptance.acceptance:type_name -> aitbc.coordinator.v1.Acceptance
+	0,  // 21: aitbc.coordinator.v1.SessionService.Connect:input_type -> aitbc.coordinator.v1.ConnectRequest
+	1,  // 22: aitbc.coordinator.v1.SessionService.Connect:output_type -> aitbc.coordinator.v1.ConnectResponse
+	22, // [22:23] is the sub-list for method output_type
+	21, // [21:22] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_coordinator_v1_session_service_proto_init() }
@@ -1493,6 +1664,7 @@ func file_aitbc_coordinator_v1_session_service_proto_init() {
 		(*ConnectRequest_AttemptResult)(nil),
 		(*ConnectRequest_AttemptFailure)(nil),
 		(*ConnectRequest_JobClaim)(nil),
+		(*ConnectRequest_AttemptChunk)(nil),
 	}
 	file_aitbc_coordinator_v1_session_service_proto_msgTypes[1].OneofWrappers = []any{
 		(*ConnectResponse_Challenge)(nil),
@@ -1501,6 +1673,7 @@ func file_aitbc_coordinator_v1_session_service_proto_init() {
 		(*ConnectResponse_LeaseRevocation)(nil),
 		(*ConnectResponse_ResultAcceptance)(nil),
 		(*ConnectResponse_JobClaimAnswer)(nil),
+		(*ConnectResponse_ChunkRequest)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1508,7 +1681,7 @@ func file_aitbc_coordinator_v1_session_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_coordinator_v1_session_service_proto_rawDesc), len(file_aitbc_coordinator_v1_session_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

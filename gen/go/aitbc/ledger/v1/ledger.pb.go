@@ -836,6 +836,98 @@ func (x *LedgerReceipt) GetLogIndex() uint64 {
 	return 0
 }
 
+// ReceiptProof leads from a receipt to an app hash: path from the receipt's leaf to the log's root
+// (RFC 6962), and with the entries' root and the log's size to the hash (docs/ledger.md).
+type ReceiptProof struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The receipt; its leaf is hashed by the rules of docs/signing.md.
+	Receipt *LedgerReceipt `protobuf:"bytes,1,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	// Height of the header that has the app hash: that after the block before it.
+	Height int64 `protobuf:"varint,2,opt,name=height,proto3" json:"height,omitempty"`
+	// Root of the state's entries, 32 bytes.
+	EntriesRoot []byte `protobuf:"bytes,3,opt,name=entries_root,json=entriesRoot,proto3" json:"entries_root,omitempty"`
+	// Receipts in the log.
+	LogSize uint64 `protobuf:"varint,4,opt,name=log_size,json=logSize,proto3" json:"log_size,omitempty"`
+	// Root of the log, 32 bytes.
+	LogRoot []byte `protobuf:"bytes,5,opt,name=log_root,json=logRoot,proto3" json:"log_root,omitempty"`
+	// Hashes beside the way from the leaf to the log's root, 32 bytes each, from the leaf's level up.
+	Path          [][]byte `protobuf:"bytes,6,rep,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReceiptProof) Reset() {
+	*x = ReceiptProof{}
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReceiptProof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReceiptProof) ProtoMessage() {}
+
+func (x *ReceiptProof) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReceiptProof.ProtoReflect.Descriptor instead.
+func (*ReceiptProof) Descriptor() ([]byte, []int) {
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ReceiptProof) GetReceipt() *LedgerReceipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+func (x *ReceiptProof) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *ReceiptProof) GetEntriesRoot() []byte {
+	if x != nil {
+		return x.EntriesRoot
+	}
+	return nil
+}
+
+func (x *ReceiptProof) GetLogSize() uint64 {
+	if x != nil {
+		return x.LogSize
+	}
+	return 0
+}
+
+func (x *ReceiptProof) GetLogRoot() []byte {
+	if x != nil {
+		return x.LogRoot
+	}
+	return nil
+}
+
+func (x *ReceiptProof) GetPath() [][]byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
 // MessageResult is how one message of a transaction ended.
 type MessageResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -849,7 +941,7 @@ type MessageResult struct {
 
 func (x *MessageResult) Reset() {
 	*x = MessageResult{}
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[7]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +953,7 @@ func (x *MessageResult) String() string {
 func (*MessageResult) ProtoMessage() {}
 
 func (x *MessageResult) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[7]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +966,7 @@ func (x *MessageResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageResult.ProtoReflect.Descriptor instead.
 func (*MessageResult) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{7}
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *MessageResult) GetCode() ResultCode {
@@ -920,7 +1012,7 @@ type Params struct {
 
 func (x *Params) Reset() {
 	*x = Params{}
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[8]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +1024,7 @@ func (x *Params) String() string {
 func (*Params) ProtoMessage() {}
 
 func (x *Params) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[8]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1037,7 @@ func (x *Params) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Params.ProtoReflect.Descriptor instead.
 func (*Params) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{8}
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Params) GetDefaultPriceUaitbc() int64 {
@@ -1039,7 +1131,7 @@ type Supply struct {
 
 func (x *Supply) Reset() {
 	*x = Supply{}
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[9]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1051,7 +1143,7 @@ func (x *Supply) String() string {
 func (*Supply) ProtoMessage() {}
 
 func (x *Supply) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[9]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1064,7 +1156,7 @@ func (x *Supply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Supply.ProtoReflect.Descriptor instead.
 func (*Supply) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{9}
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Supply) GetTotalUaitbc() int64 {
@@ -1201,7 +1293,14 @@ const file_aitbc_ledger_v1_ledger_proto_rawDesc = "" +
 	"\vpaid_uaitbc\x18\r \x01(\x03B\x03\xe0A\x03R\n" +
 	"paidUaitbc\x12,\n" +
 	"\x0frefunded_uaitbc\x18\x0e \x01(\x03B\x03\xe0A\x03R\x0erefundedUaitbc\x12 \n" +
-	"\tlog_index\x18\x0f \x01(\x04B\x03\xe0A\x03R\blogIndex\"b\n" +
+	"\tlog_index\x18\x0f \x01(\x04B\x03\xe0A\x03R\blogIndex\"\xeb\x01\n" +
+	"\fReceiptProof\x12=\n" +
+	"\areceipt\x18\x01 \x01(\v2\x1e.aitbc.ledger.v1.LedgerReceiptB\x03\xe0A\x03R\areceipt\x12\x1b\n" +
+	"\x06height\x18\x02 \x01(\x03B\x03\xe0A\x03R\x06height\x12&\n" +
+	"\fentries_root\x18\x03 \x01(\fB\x03\xe0A\x03R\ventriesRoot\x12\x1e\n" +
+	"\blog_size\x18\x04 \x01(\x04B\x03\xe0A\x03R\alogSize\x12\x1e\n" +
+	"\blog_root\x18\x05 \x01(\fB\x03\xe0A\x03R\alogRoot\x12\x17\n" +
+	"\x04path\x18\x06 \x03(\fB\x03\xe0A\x03R\x04path\"b\n" +
 	"\rMessageResult\x124\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1b.aitbc.ledger.v1.ResultCodeB\x03\xe0A\x03R\x04code\x12\x1b\n" +
 	"\x06detail\x18\x02 \x01(\tB\x03\xe0A\x03R\x06detail\"\xf2\x03\n" +
@@ -1240,7 +1339,7 @@ func file_aitbc_ledger_v1_ledger_proto_rawDescGZIP() []byte {
 }
 
 var file_aitbc_ledger_v1_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_aitbc_ledger_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_aitbc_ledger_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_aitbc_ledger_v1_ledger_proto_goTypes = []any{
 	(Settlement_Outcome)(0), // 0: aitbc.ledger.v1.Settlement.Outcome
 	(*LedgerAccount)(nil),   // 1: aitbc.ledger.v1.LedgerAccount
@@ -1250,20 +1349,22 @@ var file_aitbc_ledger_v1_ledger_proto_goTypes = []any{
 	(*Escrow)(nil),          // 5: aitbc.ledger.v1.Escrow
 	(*Settlement)(nil),      // 6: aitbc.ledger.v1.Settlement
 	(*LedgerReceipt)(nil),   // 7: aitbc.ledger.v1.LedgerReceipt
-	(*MessageResult)(nil),   // 8: aitbc.ledger.v1.MessageResult
-	(*Params)(nil),          // 9: aitbc.ledger.v1.Params
-	(*Supply)(nil),          // 10: aitbc.ledger.v1.Supply
-	(ResultCode)(0),         // 11: aitbc.ledger.v1.ResultCode
+	(*ReceiptProof)(nil),    // 8: aitbc.ledger.v1.ReceiptProof
+	(*MessageResult)(nil),   // 9: aitbc.ledger.v1.MessageResult
+	(*Params)(nil),          // 10: aitbc.ledger.v1.Params
+	(*Supply)(nil),          // 11: aitbc.ledger.v1.Supply
+	(ResultCode)(0),         // 12: aitbc.ledger.v1.ResultCode
 }
 var file_aitbc_ledger_v1_ledger_proto_depIdxs = []int32{
 	0,  // 0: aitbc.ledger.v1.Settlement.outcome:type_name -> aitbc.ledger.v1.Settlement.Outcome
 	7,  // 1: aitbc.ledger.v1.Settlement.receipt:type_name -> aitbc.ledger.v1.LedgerReceipt
-	11, // 2: aitbc.ledger.v1.MessageResult.code:type_name -> aitbc.ledger.v1.ResultCode
-	3,  // [3:3] is the sub-list for method output_type
-	3,  // [3:3] is the sub-list for method input_type
-	3,  // [3:3] is the sub-list for extension type_name
-	3,  // [3:3] is the sub-list for extension extendee
-	0,  // [0:3] is the sub-list for field type_name
+	7,  // 2: aitbc.ledger.v1.ReceiptProof.receipt:type_name -> aitbc.ledger.v1.LedgerReceipt
+	12, // 3: aitbc.ledger.v1.MessageResult.code:type_name -> aitbc.ledger.v1.ResultCode
+	4,  // [4:4] is the sub-list for method output_type
+	4,  // [4:4] is the sub-list for method input_type
+	4,  // [4:4] is the sub-list for extension type_name
+	4,  // [4:4] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_ledger_v1_ledger_proto_init() }
@@ -1278,7 +1379,7 @@ func file_aitbc_ledger_v1_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_ledger_v1_ledger_proto_rawDesc), len(file_aitbc_ledger_v1_ledger_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

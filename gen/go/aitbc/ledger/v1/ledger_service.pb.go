@@ -922,6 +922,136 @@ func (x *GetTransactionResponse) GetLedgerTimeUs() int64 {
 	return 0
 }
 
+// GetReceiptProofRequest names a receipt and the header that shall prove it.
+type GetReceiptProofRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The job.
+	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// The order's operator.
+	OperatorId string `protobuf:"bytes,2,opt,name=operator_id,json=operatorId,proto3" json:"operator_id,omitempty"`
+	// Height of the header; 0: the latest one. At least one more than the receipt's block.
+	Height int64 `protobuf:"varint,3,opt,name=height,proto3" json:"height,omitempty"`
+	// The header's hash, 32 bytes, instead of its height; empty: by height.
+	BlockHash     []byte `protobuf:"bytes,4,opt,name=block_hash,json=blockHash,proto3" json:"block_hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReceiptProofRequest) Reset() {
+	*x = GetReceiptProofRequest{}
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReceiptProofRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReceiptProofRequest) ProtoMessage() {}
+
+func (x *GetReceiptProofRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReceiptProofRequest.ProtoReflect.Descriptor instead.
+func (*GetReceiptProofRequest) Descriptor() ([]byte, []int) {
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetReceiptProofRequest) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *GetReceiptProofRequest) GetOperatorId() string {
+	if x != nil {
+		return x.OperatorId
+	}
+	return ""
+}
+
+func (x *GetReceiptProofRequest) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *GetReceiptProofRequest) GetBlockHash() []byte {
+	if x != nil {
+		return x.BlockHash
+	}
+	return nil
+}
+
+// GetReceiptProofResponse leads from a receipt to a signed header. Nothing in it is to be believed
+// without checking it.
+type GetReceiptProofResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The receipt and its place in what the header's app hash commits to.
+	Proof *ReceiptProof `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
+	// The header with the validators' signatures and their keys: a serialized tendermint.types.LightBlock,
+	// CometBFT's own message. Empty over abci_query.
+	LightBlock    []byte `protobuf:"bytes,2,opt,name=light_block,json=lightBlock,proto3" json:"light_block,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReceiptProofResponse) Reset() {
+	*x = GetReceiptProofResponse{}
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReceiptProofResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReceiptProofResponse) ProtoMessage() {}
+
+func (x *GetReceiptProofResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReceiptProofResponse.ProtoReflect.Descriptor instead.
+func (*GetReceiptProofResponse) Descriptor() ([]byte, []int) {
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GetReceiptProofResponse) GetProof() *ReceiptProof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *GetReceiptProofResponse) GetLightBlock() []byte {
+	if x != nil {
+		return x.LightBlock
+	}
+	return nil
+}
+
 // BroadcastTransactionRequest holds a transaction.
 type BroadcastTransactionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -933,7 +1063,7 @@ type BroadcastTransactionRequest struct {
 
 func (x *BroadcastTransactionRequest) Reset() {
 	*x = BroadcastTransactionRequest{}
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[16]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -945,7 +1075,7 @@ func (x *BroadcastTransactionRequest) String() string {
 func (*BroadcastTransactionRequest) ProtoMessage() {}
 
 func (x *BroadcastTransactionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[16]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -958,7 +1088,7 @@ func (x *BroadcastTransactionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastTransactionRequest.ProtoReflect.Descriptor instead.
 func (*BroadcastTransactionRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{16}
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BroadcastTransactionRequest) GetTx() *Tx {
@@ -983,7 +1113,7 @@ type BroadcastTransactionResponse struct {
 
 func (x *BroadcastTransactionResponse) Reset() {
 	*x = BroadcastTransactionResponse{}
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[17]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1125,7 @@ func (x *BroadcastTransactionResponse) String() string {
 func (*BroadcastTransactionResponse) ProtoMessage() {}
 
 func (x *BroadcastTransactionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[17]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1138,7 @@ func (x *BroadcastTransactionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastTransactionResponse.ProtoReflect.Descriptor instead.
 func (*BroadcastTransactionResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{17}
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *BroadcastTransactionResponse) GetTxHash() []byte {
@@ -1095,13 +1225,26 @@ const file_aitbc_ledger_v1_ledger_service_proto_rawDesc = "" +
 	"\rblock_time_us\x18\x03 \x01(\x03B\x03\xe0A\x03R\vblockTimeUs\x124\n" +
 	"\x04code\x18\x04 \x01(\x0e2\x1b.aitbc.ledger.v1.ResultCodeB\x03\xe0A\x03R\x04code\x12=\n" +
 	"\aresults\x18\x05 \x03(\v2\x1e.aitbc.ledger.v1.MessageResultB\x03\xe0A\x03R\aresults\x12)\n" +
-	"\x0eledger_time_us\x18\x06 \x01(\x03B\x03\xe0A\x03R\fledgerTimeUs\"M\n" +
+	"\x0eledger_time_us\x18\x06 \x01(\x03B\x03\xe0A\x03R\fledgerTimeUs\"\xbb\x01\n" +
+	"\x16GetReceiptProofRequest\x12#\n" +
+	"\x06job_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(@R\x05jobId\x12-\n" +
+	"\voperator_id\x18\x02 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(ZR\n" +
+	"operatorId\x12\"\n" +
+	"\x06height\x18\x03 \x01(\x03B\n" +
+	"\xe0A\x01\xbaH\x04\"\x02(\x00R\x06height\x12)\n" +
+	"\n" +
+	"block_hash\x18\x04 \x01(\fB\n" +
+	"\xe0A\x01\xbaH\x04z\x02\x18 R\tblockHash\"y\n" +
+	"\x17GetReceiptProofResponse\x128\n" +
+	"\x05proof\x18\x01 \x01(\v2\x1d.aitbc.ledger.v1.ReceiptProofB\x03\xe0A\x03R\x05proof\x12$\n" +
+	"\vlight_block\x18\x02 \x01(\fB\x03\xe0A\x03R\n" +
+	"lightBlock\"M\n" +
 	"\x1bBroadcastTransactionRequest\x12.\n" +
 	"\x02tx\x18\x01 \x01(\v2\x13.aitbc.ledger.v1.TxB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\x02tx\"\x8f\x01\n" +
 	"\x1cBroadcastTransactionResponse\x12\x1c\n" +
 	"\atx_hash\x18\x01 \x01(\fB\x03\xe0A\x03R\x06txHash\x124\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x1b.aitbc.ledger.v1.ResultCodeB\x03\xe0A\x03R\x04code\x12\x1b\n" +
-	"\x06detail\x18\x03 \x01(\tB\x03\xe0A\x03R\x06detail2\xbc\x06\n" +
+	"\x06detail\x18\x03 \x01(\tB\x03\xe0A\x03R\x06detail2\xa2\a\n" +
 	"\rLedgerService\x12R\n" +
 	"\tGetStatus\x12!.aitbc.ledger.v1.GetStatusRequest\x1a\".aitbc.ledger.v1.GetStatusResponse\x12U\n" +
 	"\n" +
@@ -1112,7 +1255,8 @@ const file_aitbc_ledger_v1_ledger_service_proto_rawDesc = "" +
 	"ListMiners\x12\".aitbc.ledger.v1.ListMinersRequest\x1a#.aitbc.ledger.v1.ListMinersResponse\x12X\n" +
 	"\vGetOperator\x12#.aitbc.ledger.v1.GetOperatorRequest\x1a$.aitbc.ledger.v1.GetOperatorResponse\x12I\n" +
 	"\x06GetJob\x12\x1e.aitbc.ledger.v1.GetJobRequest\x1a\x1f.aitbc.ledger.v1.GetJobResponse\x12a\n" +
-	"\x0eGetTransaction\x12&.aitbc.ledger.v1.GetTransactionRequest\x1a'.aitbc.ledger.v1.GetTransactionResponse\x12s\n" +
+	"\x0eGetTransaction\x12&.aitbc.ledger.v1.GetTransactionRequest\x1a'.aitbc.ledger.v1.GetTransactionResponse\x12d\n" +
+	"\x0fGetReceiptProof\x12'.aitbc.ledger.v1.GetReceiptProofRequest\x1a(.aitbc.ledger.v1.GetReceiptProofResponse\x12s\n" +
 	"\x14BroadcastTransaction\x12,.aitbc.ledger.v1.BroadcastTransactionRequest\x1a-.aitbc.ledger.v1.BroadcastTransactionResponseB\xbf\x01\n" +
 	"\x13com.aitbc.ledger.v1B\x12LedgerServiceProtoP\x01Z6github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1;ledgerv1\xa2\x02\x03ALX\xaa\x02\x0fAitbc.Ledger.V1\xca\x02\x0fAitbc\\Ledger\\V1\xe2\x02\x1bAitbc\\Ledger\\V1\\GPBMetadata\xea\x02\x11Aitbc::Ledger::V1b\x06proto3"
 
@@ -1128,7 +1272,7 @@ func file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP() []byte {
 	return file_aitbc_ledger_v1_ledger_service_proto_rawDescData
 }
 
-var file_aitbc_ledger_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_aitbc_ledger_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_aitbc_ledger_v1_ledger_service_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),             // 0: aitbc.ledger.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),            // 1: aitbc.ledger.v1.GetStatusResponse
@@ -1146,57 +1290,63 @@ var file_aitbc_ledger_v1_ledger_service_proto_goTypes = []any{
 	(*GetJobResponse)(nil),               // 13: aitbc.ledger.v1.GetJobResponse
 	(*GetTransactionRequest)(nil),        // 14: aitbc.ledger.v1.GetTransactionRequest
 	(*GetTransactionResponse)(nil),       // 15: aitbc.ledger.v1.GetTransactionResponse
-	(*BroadcastTransactionRequest)(nil),  // 16: aitbc.ledger.v1.BroadcastTransactionRequest
-	(*BroadcastTransactionResponse)(nil), // 17: aitbc.ledger.v1.BroadcastTransactionResponse
-	(*Supply)(nil),                       // 18: aitbc.ledger.v1.Supply
-	(*Params)(nil),                       // 19: aitbc.ledger.v1.Params
-	(*LedgerAccount)(nil),                // 20: aitbc.ledger.v1.LedgerAccount
-	(*Allowance)(nil),                    // 21: aitbc.ledger.v1.Allowance
-	(*LedgerMiner)(nil),                  // 22: aitbc.ledger.v1.LedgerMiner
-	(*LedgerOperator)(nil),               // 23: aitbc.ledger.v1.LedgerOperator
-	(*Escrow)(nil),                       // 24: aitbc.ledger.v1.Escrow
-	(*Settlement)(nil),                   // 25: aitbc.ledger.v1.Settlement
-	(ResultCode)(0),                      // 26: aitbc.ledger.v1.ResultCode
-	(*MessageResult)(nil),                // 27: aitbc.ledger.v1.MessageResult
-	(*Tx)(nil),                           // 28: aitbc.ledger.v1.Tx
+	(*GetReceiptProofRequest)(nil),       // 16: aitbc.ledger.v1.GetReceiptProofRequest
+	(*GetReceiptProofResponse)(nil),      // 17: aitbc.ledger.v1.GetReceiptProofResponse
+	(*BroadcastTransactionRequest)(nil),  // 18: aitbc.ledger.v1.BroadcastTransactionRequest
+	(*BroadcastTransactionResponse)(nil), // 19: aitbc.ledger.v1.BroadcastTransactionResponse
+	(*Supply)(nil),                       // 20: aitbc.ledger.v1.Supply
+	(*Params)(nil),                       // 21: aitbc.ledger.v1.Params
+	(*LedgerAccount)(nil),                // 22: aitbc.ledger.v1.LedgerAccount
+	(*Allowance)(nil),                    // 23: aitbc.ledger.v1.Allowance
+	(*LedgerMiner)(nil),                  // 24: aitbc.ledger.v1.LedgerMiner
+	(*LedgerOperator)(nil),               // 25: aitbc.ledger.v1.LedgerOperator
+	(*Escrow)(nil),                       // 26: aitbc.ledger.v1.Escrow
+	(*Settlement)(nil),                   // 27: aitbc.ledger.v1.Settlement
+	(ResultCode)(0),                      // 28: aitbc.ledger.v1.ResultCode
+	(*MessageResult)(nil),                // 29: aitbc.ledger.v1.MessageResult
+	(*ReceiptProof)(nil),                 // 30: aitbc.ledger.v1.ReceiptProof
+	(*Tx)(nil),                           // 31: aitbc.ledger.v1.Tx
 }
 var file_aitbc_ledger_v1_ledger_service_proto_depIdxs = []int32{
-	18, // 0: aitbc.ledger.v1.GetStatusResponse.supply:type_name -> aitbc.ledger.v1.Supply
-	19, // 1: aitbc.ledger.v1.GetStatusResponse.params:type_name -> aitbc.ledger.v1.Params
-	20, // 2: aitbc.ledger.v1.GetAccountResponse.account:type_name -> aitbc.ledger.v1.LedgerAccount
-	21, // 3: aitbc.ledger.v1.GetAllowanceResponse.allowance:type_name -> aitbc.ledger.v1.Allowance
-	22, // 4: aitbc.ledger.v1.GetMinerResponse.miner:type_name -> aitbc.ledger.v1.LedgerMiner
-	22, // 5: aitbc.ledger.v1.ListMinersResponse.miners:type_name -> aitbc.ledger.v1.LedgerMiner
-	23, // 6: aitbc.ledger.v1.GetOperatorResponse.operator:type_name -> aitbc.ledger.v1.LedgerOperator
-	24, // 7: aitbc.ledger.v1.GetJobResponse.escrow:type_name -> aitbc.ledger.v1.Escrow
-	25, // 8: aitbc.ledger.v1.GetJobResponse.settlement:type_name -> aitbc.ledger.v1.Settlement
-	26, // 9: aitbc.ledger.v1.GetTransactionResponse.code:type_name -> aitbc.ledger.v1.ResultCode
-	27, // 10: aitbc.ledger.v1.GetTransactionResponse.results:type_name -> aitbc.ledger.v1.MessageResult
-	28, // 11: aitbc.ledger.v1.BroadcastTransactionRequest.tx:type_name -> aitbc.ledger.v1.Tx
-	26, // 12: aitbc.ledger.v1.BroadcastTransactionResponse.code:type_name -> aitbc.ledger.v1.ResultCode
-	0,  // 13: aitbc.ledger.v1.LedgerService.GetStatus:input_type -> aitbc.ledger.v1.GetStatusRequest
-	2,  // 14: aitbc.ledger.v1.LedgerService.GetAccount:input_type -> aitbc.ledger.v1.GetAccountRequest
-	4,  // 15: aitbc.ledger.v1.LedgerService.GetAllowance:input_type -> aitbc.ledger.v1.GetAllowanceRequest
-	6,  // 16: aitbc.ledger.v1.LedgerService.GetMiner:input_type -> aitbc.ledger.v1.GetMinerRequest
-	8,  // 17: aitbc.ledger.v1.LedgerService.ListMiners:input_type -> aitbc.ledger.v1.ListMinersRequest
-	10, // 18: aitbc.ledger.v1.LedgerService.GetOperator:input_type -> aitbc.ledger.v1.GetOperatorRequest
-	12, // 19: aitbc.ledger.v1.LedgerService.GetJob:input_type -> aitbc.ledger.v1.GetJobRequest
-	14, // 20: aitbc.ledger.v1.LedgerService.GetTransaction:input_type -> aitbc.ledger.v1.GetTransactionRequest
-	16, // 21: aitbc.ledger.v1.LedgerService.BroadcastTransaction:input_type -> aitbc.ledger.v1.BroadcastTransactionRequest
-	1,  // 22: aitbc.ledger.v1.LedgerService.GetStatus:output_type -> aitbc.ledger.v1.GetStatusResponse
-	3,  // 23: aitbc.ledger.v1.LedgerService.GetAccount:output_type -> aitbc.ledger.v1.GetAccountResponse
-	5,  // 24: aitbc.ledger.v1.LedgerService.GetAllowance:output_type -> aitbc.ledger.v1.GetAllowanceResponse
-	7,  // 25: aitbc.ledger.v1.LedgerService.GetMiner:output_type -> aitbc.ledger.v1.GetMinerResponse
-	9,  // 26: aitbc.ledger.v1.LedgerService.ListMiners:output_type -> aitbc.ledger.v1.ListMinersResponse
-	11, // 27: aitbc.ledger.v1.LedgerService.GetOperator:output_type -> aitbc.ledger.v1.GetOperatorResponse
-	13, // 28: aitbc.ledger.v1.LedgerService.GetJob:output_type -> aitbc.ledger.v1.GetJobResponse
-	15, // 29: aitbc.ledger.v1.LedgerService.GetTransaction:output_type -> aitbc.ledger.v1.GetTransactionResponse
-	17, // 30: aitbc.ledger.v1.LedgerService.BroadcastTransaction:output_type -> aitbc.ledger.v1.BroadcastTransactionResponse
-	22, // [22:31] is the sub-list for method output_type
-	13, // [13:22] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	20, // 0: aitbc.ledger.v1.GetStatusResponse.supply:type_name -> aitbc.ledger.v1.Supply
+	21, // 1: aitbc.ledger.v1.GetStatusResponse.params:type_name -> aitbc.ledger.v1.Params
+	22, // 2: aitbc.ledger.v1.GetAccountResponse.account:type_name -> aitbc.ledger.v1.LedgerAccount
+	23, // 3: aitbc.ledger.v1.GetAllowanceResponse.allowance:type_name -> aitbc.ledger.v1.Allowance
+	24, // 4: aitbc.ledger.v1.GetMinerResponse.miner:type_name -> aitbc.ledger.v1.LedgerMiner
+	24, // 5: aitbc.ledger.v1.ListMinersResponse.miners:type_name -> aitbc.ledger.v1.LedgerMiner
+	25, // 6: aitbc.ledger.v1.GetOperatorResponse.operator:type_name -> aitbc.ledger.v1.LedgerOperator
+	26, // 7: aitbc.ledger.v1.GetJobResponse.escrow:type_name -> aitbc.ledger.v1.Escrow
+	27, // 8: aitbc.ledger.v1.GetJobResponse.settlement:type_name -> aitbc.ledger.v1.Settlement
+	28, // 9: aitbc.ledger.v1.GetTransactionResponse.code:type_name -> aitbc.ledger.v1.ResultCode
+	29, // 10: aitbc.ledger.v1.GetTransactionResponse.results:type_name -> aitbc.ledger.v1.MessageResult
+	30, // 11: aitbc.ledger.v1.GetReceiptProofResponse.proof:type_name -> aitbc.ledger.v1.ReceiptProof
+	31, // 12: aitbc.ledger.v1.BroadcastTransactionRequest.tx:type_name -> aitbc.ledger.v1.Tx
+	28, // 13: aitbc.ledger.v1.BroadcastTransactionResponse.code:type_name -> aitbc.ledger.v1.ResultCode
+	0,  // 14: aitbc.ledger.v1.LedgerService.GetStatus:input_type -> aitbc.ledger.v1.GetStatusRequest
+	2,  // 15: aitbc.ledger.v1.LedgerService.GetAccount:input_type -> aitbc.ledger.v1.GetAccountRequest
+	4,  // 16: aitbc.ledger.v1.LedgerService.GetAllowance:input_type -> aitbc.ledger.v1.GetAllowanceRequest
+	6,  // 17: aitbc.ledger.v1.LedgerService.GetMiner:input_type -> aitbc.ledger.v1.GetMinerRequest
+	8,  // 18: aitbc.ledger.v1.LedgerService.ListMiners:input_type -> aitbc.ledger.v1.ListMinersRequest
+	10, // 19: aitbc.ledger.v1.LedgerService.GetOperator:input_type -> aitbc.ledger.v1.GetOperatorRequest
+	12, // 20: aitbc.ledger.v1.LedgerService.GetJob:input_type -> aitbc.ledger.v1.GetJobRequest
+	14, // 21: aitbc.ledger.v1.LedgerService.GetTransaction:input_type -> aitbc.ledger.v1.GetTransactionRequest
+	16, // 22: aitbc.ledger.v1.LedgerService.GetReceiptProof:input_type -> aitbc.ledger.v1.GetReceiptProofRequest
+	18, // 23: aitbc.ledger.v1.LedgerService.BroadcastTransaction:input_type -> aitbc.ledger.v1.BroadcastTransactionRequest
+	1,  // 24: aitbc.ledger.v1.LedgerService.GetStatus:output_type -> aitbc.ledger.v1.GetStatusResponse
+	3,  // 25: aitbc.ledger.v1.LedgerService.GetAccount:output_type -> aitbc.ledger.v1.GetAccountResponse
+	5,  // 26: aitbc.ledger.v1.LedgerService.GetAllowance:output_type -> aitbc.ledger.v1.GetAllowanceResponse
+	7,  // 27: aitbc.ledger.v1.LedgerService.GetMiner:output_type -> aitbc.ledger.v1.GetMinerResponse
+	9,  // 28: aitbc.ledger.v1.LedgerService.ListMiners:output_type -> aitbc.ledger.v1.ListMinersResponse
+	11, // 29: aitbc.ledger.v1.LedgerService.GetOperator:output_type -> aitbc.ledger.v1.GetOperatorResponse
+	13, // 30: aitbc.ledger.v1.LedgerService.GetJob:output_type -> aitbc.ledger.v1.GetJobResponse
+	15, // 31: aitbc.ledger.v1.LedgerService.GetTransaction:output_type -> aitbc.ledger.v1.GetTransactionResponse
+	17, // 32: aitbc.ledger.v1.LedgerService.GetReceiptProof:output_type -> aitbc.ledger.v1.GetReceiptProofResponse
+	19, // 33: aitbc.ledger.v1.LedgerService.BroadcastTransaction:output_type -> aitbc.ledger.v1.BroadcastTransactionResponse
+	24, // [24:34] is the sub-list for method output_type
+	14, // [14:24] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_ledger_v1_ledger_service_proto_init() }
@@ -1212,7 +1362,7 @@ func file_aitbc_ledger_v1_ledger_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_ledger_v1_ledger_service_proto_rawDesc), len(file_aitbc_ledger_v1_ledger_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,7 @@ const (
 	LedgerService_GetOperator_FullMethodName          = "/aitbc.ledger.v1.LedgerService/GetOperator"
 	LedgerService_GetJob_FullMethodName               = "/aitbc.ledger.v1.LedgerService/GetJob"
 	LedgerService_GetTransaction_FullMethodName       = "/aitbc.ledger.v1.LedgerService/GetTransaction"
+	LedgerService_GetReceiptProof_FullMethodName      = "/aitbc.ledger.v1.LedgerService/GetReceiptProof"
 	LedgerService_BroadcastTransaction_FullMethodName = "/aitbc.ledger.v1.LedgerService/BroadcastTransaction"
 )
 
@@ -56,6 +57,12 @@ type LedgerServiceClient interface {
 	// GetTransaction reads a committed transaction's results. Errors: none; one that is not
 	// committed, or older than this node's history, is not found.
 	GetTransaction(ctx context.Context, in *GetTransactionRequest, opts ...grpc.CallOption) (*GetTransactionResponse, error)
+	// GetReceiptProof proves a settled job's receipt against a block's header (docs/receipts.md).
+	// Over abci_query the block is left out (CometBFT's own `commit` and `validators` have it) and a
+	// block can not be chosen by its hash. Errors: NOT_FOUND for a job without a receipt, or one from
+	// before this node's history; FAILED_PRECONDITION for a header that is not there, or is older than
+	// the receipt; UNAVAILABLE while no header is young enough yet: try again.
+	GetReceiptProof(ctx context.Context, in *GetReceiptProofRequest, opts ...grpc.CallOption) (*GetReceiptProofResponse, error)
 	// BroadcastTransaction hands a transaction to the mempool. Its answer is not finality.
 	// Not available over abci_query, where broadcast_tx_sync is.
 	BroadcastTransaction(ctx context.Context, in *BroadcastTransactionRequest, opts ...grpc.CallOption) (*BroadcastTransactionResponse, error)
@@ -149,6 +156,16 @@ func (c *ledgerServiceClient) GetTransaction(ctx context.Context, in *GetTransac
 	return out, nil
 }
 
+func (c *ledgerServiceClient) GetReceiptProof(ctx context.Context, in *GetReceiptProofRequest, opts ...grpc.CallOption) (*GetReceiptProofResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetReceiptProofResponse)
+	err := c.cc.Invoke(ctx, LedgerService_GetReceiptProof_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *ledgerServiceClient) BroadcastTransaction(ctx context.Context, in *BroadcastTransactionRequest, opts ...grpc.CallOption) (*BroadcastTransactionResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(BroadcastTransactionResponse)
@@ -185,6 +202,12 @@ type LedgerServiceServer interface {
 	// GetTransaction reads a committed transaction's results. Errors: none; one that is not
 	// committed, or older than this node's history, is not found.
 	GetTransaction(context.Context, *GetTransactionRequest) (*GetTransactionResponse, error)
+	// GetReceiptProof proves a settled job's receipt against a block's header (docs/receipts.md).
+	// Over abci_query the block is left out (CometBFT's own `commit` and `validators` have it) and a
+	// block can not be chosen by its hash. Errors: NOT_FOUND for a job without a receipt, or one from
+	// before this node's history; FAILED_PRECONDITION for a header that is not there, or is older than
+	// the receipt; UNAVAILABLE while no header is young enough yet: try again.
+	GetReceiptProof(context.Context, *GetReceiptProofRequest) (*GetReceiptProofResponse, error)
 	// BroadcastTransaction hands a transaction to the mempool. Its answer is not finality.
 	// Not available over abci_query, where broadcast_tx_sync is.
 	BroadcastTransaction(context.Context, *BroadcastTransactionRequest) (*BroadcastTransactionResponse, error)
@@ -221,6 +244,9 @@ func (UnimplementedLedgerServiceServer) GetJob(context.Context, *GetJobRequest) 
 }
 func (UnimplementedLedgerServiceServer) GetTransaction(context.Context, *GetTransactionRequest) (*GetTransactionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTransaction not implemented")
+}
+func (UnimplementedLedgerServiceServer) GetReceiptProof(context.Context, *GetReceiptProofRequest) (*GetReceiptProofResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetReceiptProof not implemented")
 }
 func (UnimplementedLedgerServiceServer) BroadcastTransaction(context.Context, *BroadcastTransactionRequest) (*BroadcastTransactionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BroadcastTransaction not implemented")
@@ -390,6 +416,24 @@ func _LedgerService_GetTransaction_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LedgerService_GetReceiptProof_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetReceiptProofRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LedgerServiceServer).GetReceiptProof(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LedgerService_GetReceiptProof_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LedgerServiceServer).GetReceiptProof(ctx, req.(*GetReceiptProofRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _LedgerService_BroadcastTransaction_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(BroadcastTransactionRequest)
 	if err := dec(in); err != nil {
@@ -446,6 +490,10 @@ var LedgerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetTransaction",
 			Handler:    _LedgerService_GetTransaction_Handler,
+		},
+		{
+			MethodName: "GetReceiptProof",
+			Handler:    _LedgerService_GetReceiptProof_Handler,
 		},
 		{
 			MethodName: "BroadcastTransaction",

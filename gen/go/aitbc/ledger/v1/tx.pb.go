@@ -66,6 +66,8 @@ const (
 	ResultCode_RESULT_CODE_TOO_LATE ResultCode = 18
 	// A refund of this job has already been asked for.
 	ResultCode_RESULT_CODE_ALREADY_REFUNDING ResultCode = 19
+	// The transaction is in a block already: GetTransaction has its results.
+	ResultCode_RESULT_CODE_DUPLICATE_TX ResultCode = 20
 )
 
 // Enum value maps for ResultCode.
@@ -91,6 +93,7 @@ var (
 		17: "RESULT_CODE_OUT_OF_RANGE",
 		18: "RESULT_CODE_TOO_LATE",
 		19: "RESULT_CODE_ALREADY_REFUNDING",
+		20: "RESULT_CODE_DUPLICATE_TX",
 	}
 	ResultCode_value = map[string]int32{
 		"RESULT_CODE_UNSPECIFIED":            0,
@@ -113,6 +116,7 @@ var (
 		"RESULT_CODE_OUT_OF_RANGE":           17,
 		"RESULT_CODE_TOO_LATE":               18,
 		"RESULT_CODE_ALREADY_REFUNDING":      19,
+		"RESULT_CODE_DUPLICATE_TX":           20,
 	}
 )
 
@@ -1297,7 +1301,7 @@ const file_aitbc_ledger_v1_tx_proto_rawDesc = "" +
 	"\boperator\x18\x11 \x01(\fB\x03\xe0A\x01R\boperator\"D\n" +
 	"\tRefundJob\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\fB\x03\xe0A\x02R\x05jobId\x12\x1b\n" +
-	"\x06reason\x18\x02 \x01(\tB\x03\xe0A\x01R\x06reason*\xe6\x04\n" +
+	"\x06reason\x18\x02 \x01(\tB\x03\xe0A\x01R\x06reason*\x84\x05\n" +
 	"\n" +
 	"ResultCode\x12\x1b\n" +
 	"\x17RESULT_CODE_UNSPECIFIED\x10\x00\x12\x19\n" +
@@ -1320,7 +1324,8 @@ const file_aitbc_ledger_v1_tx_proto_rawDesc = "" +
 	"\x15RESULT_CODE_BAD_METER\x10\x10\x12\x1c\n" +
 	"\x18RESULT_CODE_OUT_OF_RANGE\x10\x11\x12\x18\n" +
 	"\x14RESULT_CODE_TOO_LATE\x10\x12\x12!\n" +
-	"\x1dRESULT_CODE_ALREADY_REFUNDING\x10\x13B\xb4\x01\n" +
+	"\x1dRESULT_CODE_ALREADY_REFUNDING\x10\x13\x12\x1c\n" +
+	"\x18RESULT_CODE_DUPLICATE_TX\x10\x14B\xb4\x01\n" +
 	"\x13com.aitbc.ledger.v1B\aTxProtoP\x01Z6github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1;ledgerv1\xa2\x02\x03ALX\xaa\x02\x0fAitbc.Ledger.V1\xca\x02\x0fAitbc\\Ledger\\V1\xe2\x02\x1bAitbc\\Ledger\\V1\\GPBMetadata\xea\x02\x11Aitbc::Ledger::V1b\x06proto3"
 
 var (
