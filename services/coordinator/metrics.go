@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
 )
@@ -42,6 +43,13 @@ func (c *jobCounter) Collect(metrics chan<- prometheus.Metric) {
 	for _, status := range []job.Status{job.StatusPending, job.StatusRunning, job.StatusCompleted, job.StatusFailed, job.StatusCancelled} {
 		metrics <- prometheus.MustNewConstMetric(c.jobs, prometheus.GaugeValue, float64(counts[status]), string(status))
 	}
+}
+
+// newWatcherGauge shows how many watch jobs now.
+func newWatcherGauge(d *dispatch.Dispatcher) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "aitbc_job_watchers", Help: "Open streams of job events.",
+	}, func() float64 { return float64(d.Watchers()) })
 }
 
 // flushes counts what the committer writes: how many changes share a flush is what makes it fast.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -39,6 +40,8 @@ type parts struct {
 	dispatcher *dispatch.Dispatcher
 	server     *rpc.Server
 	sessions   *session.Service
+	leaving    chan struct{}    // closed when those who watch jobs must go
+	senders    sync.WaitGroup   // of watchers
 	conn       *grpc.ClientConn // the gateway's, in process
 	rest       *run.HTTP
 	metrics    *run.HTTP // nil: not served
@@ -52,7 +55,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p := &parts{}
+	p := &parts{leaving: make(chan struct{})}
 	defer func() { err = errors.Join(err, p.close()) }()
 	if p.store, err = sqlite.Open(ctx, s.cfg.storePath()); err != nil {
 		return err
@@ -92,6 +95,12 @@ func (s *Service) runOnChain(ctx context.Context, p *parts, listeners ports) err
 	if p.metrics != nil {
 		group.Add("metrics", p.metrics)
 	}
+	// Last, so that it is stopped first: REST and gRPC would wait for their watchers in vain.
+	group.Add("watchers", run.Func(func(ctx context.Context) error {
+		<-ctx.Done()
+		close(p.leaving)
+		return nil
+	}))
 	s.dispatcher = p.dispatcher
 	close(s.ready)
 	s.deps.Logger.InfoContext(ctx, "coordinator is up", "rest", s.rest.String(), "grpc", s.grpc.String(),
@@ -131,13 +140,13 @@ func (s *Service) build(ctx context.Context, p *parts, listeners ports, chainID 
 		return err
 	}
 	p.settlement, err = settlement.New(settlement.DefaultConfig(), settlement.Deps{
-		Ledger: p.ledger, Outbox: p.store, Sink: p.dispatcher, Operator: s.Operator(), Key: s.operator,
+		Ledger: p.ledger, Funds: p.accounts, Outbox: p.store, Sink: p.dispatcher, Operator: s.Operator(), Key: s.operator,
 		Registry: s.deps.Registry, Log: s.deps.Logger,
 	})
 	if err != nil {
 		return err
 	}
-	if err := s.deps.Registry.Register(newJobCounter(p.store)); err != nil {
+	if err := errors.Join(s.deps.Registry.Register(newJobCounter(p.store)), s.deps.Registry.Register(newWatcherGauge(p.dispatcher))); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	return s.buildFaces(ctx, p, listeners, chainID)
@@ -166,7 +175,7 @@ func (s *Service) buildFaces(ctx context.Context, p *parts, listeners ports, cha
 	if p.conn, err = p.server.Conn(); err != nil {
 		return err
 	}
-	handler, err := gateway.New(ctx, edge.Options{Logger: s.deps.Logger, Metrics: calls}, p.conn)
+	handler, err := gateway.New(ctx, edge.Options{Logger: s.deps.Logger, Metrics: calls, Authorizer: options.Authorizer}, p.conn)
 	if err != nil {
 		return err
 	}
@@ -200,6 +209,7 @@ func (s *Service) rpcOptions(p *parts, calls *obs.RPC) (rpc.Options, error) {
 func (s *Service) register(p *parts, chainID string) error {
 	err := api.Register(p.server, api.Deps{
 		Jobs: p.dispatcher, Leases: p.dispatcher, Network: p.dispatcher, Reader: p.store, Ledger: p.accounts,
+		Watches: p.dispatcher, Senders: &p.senders, Stopping: p.leaving,
 		ChainID: chainID, Operator: s.publicKey(),
 	})
 	if err != nil {
@@ -222,6 +232,7 @@ func (p *parts) close() error {
 	if p.sessions != nil {
 		p.sessions.Wait()
 	}
+	p.senders.Wait()
 	if p.conn != nil {
 		errs = append(errs, p.conn.Close())
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -41,14 +40,14 @@ func serve(home string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	s, err := ledger.New(config(home), ledger.Deps{
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Registry: prometheus.NewRegistry(),
+		Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		return err
 	}
 	go func() {
 		<-s.Ready()
-		fmt.Println("ready", s.RPCAddr(), s.GRPCAddr())
+		fmt.Fprintln(os.Stdout, "ready", s.RPCAddr(), s.GRPCAddr())
 	}()
 	return s.Run(ctx)
 }

@@ -2,7 +2,6 @@ package ledger_test
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -39,7 +38,7 @@ func config(home string) ledger.Config {
 func newService(t testing.TB, cfg ledger.Config) *ledger.Service {
 	t.Helper()
 	s, err := ledger.New(cfg, ledger.Deps{
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Registry: prometheus.NewRegistry(),
+		Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
 	})
 	require.NoError(t, err)
 	return s

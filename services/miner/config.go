@@ -108,8 +108,11 @@ func (c Config) Validate() error {
 		name  string
 		value time.Duration
 	}{
-		{"claim-timeout", c.ClaimTimeout}, {"drain-timeout", c.DrainTimeout}, {"refresh-interval", c.RefreshInterval},
-		{"handshake-timeout", c.HandshakeTimeout}, {"backoff-min", c.BackoffMin},
+		{"claim-timeout", c.ClaimTimeout},
+		{"drain-timeout", c.DrainTimeout},
+		{"refresh-interval", c.RefreshInterval},
+		{"handshake-timeout", c.HandshakeTimeout},
+		{"backoff-min", c.BackoffMin},
 	}
 	for _, t := range times {
 		if t.value <= 0 {

@@ -150,7 +150,7 @@ func TestTheOwnersPortShowsTheMiner(t *testing.T) {
 	require.Equal(t, r.service.Account().String(), status["miner_id"])
 	require.Equal(t, r.coordinator.Addr(), status["coordinator"])
 	require.Equal(t, "ollama/"+ollamafake.Version, status["engine"])
-	require.Equal(t, 1.0, status["slots"])
+	require.EqualValues(t, 1, status["slots"])
 	require.Equal(t, ollamafake.Model, status["models"].([]any)[0].(map[string]any)["name"])
 
 	code, text := r.raw(t, http.MethodGet, "/healthz", "", "")

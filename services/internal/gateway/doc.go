@@ -8,6 +8,9 @@
 // package rpc's stages, the handler. What strict refuses never reaches the stages, so it is logged
 // and counted here.
 //
+// A server-streaming method is served as server-sent events (events.go), by way of the same connection
+// and stages.
+//
 // The route table comes from the google.api.http annotations. In grpc-gateway the route registered
 // last wins; Routes lets a test prove that none hides another.
 //

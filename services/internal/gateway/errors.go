@@ -52,7 +52,7 @@ func classify(ctx context.Context, err error) *apierr.Error {
 		return apierr.InvalidField("path", "is not a valid path")
 	}
 	switch code := status.Code(err); {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, code == codes.DeadlineExceeded: // the connection's clock may be ahead of ctx's
 		return apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_CALL_ABANDONED, "the call took too long or the caller went away").WithCause(err)
 	case code == codes.Unavailable:
 		return apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_OVERLOADED, "the server is starting or stopping").

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// DefaultMaxBodyBytes bounds a request body.
+	// DefaultMaxBodyBytes bounds a request body, unless what its call takes can be longer.
 	DefaultMaxBodyBytes = 1 << 20
 	// DefaultTimeout bounds a call.
 	DefaultTimeout = 30 * time.Second
@@ -28,10 +28,16 @@ type Options struct {
 	Logger *slog.Logger
 	// Metrics counts those; nil: nobody does.
 	Metrics *obs.RPC
-	// MaxBodyBytes bounds a request body; zero: DefaultMaxBodyBytes.
+	// Authorizer is asked before a body is read, so that nobody without a key makes the gateway hold
+	// one; the call itself is authorised behind it like any other. Nil: bodies are read unasked.
+	Authorizer rpc.Authorizer
+	// MaxBodyBytes bounds every request body; zero: DefaultMaxBodyBytes, and where the contract's
+	// limits allow for more, that.
 	MaxBodyBytes int64
 	// Timeout bounds a call; zero: DefaultTimeout.
 	Timeout time.Duration
+	// Events are the methods that are served as server-sent events.
+	Events []EventStream
 }
 
 // Service is one service to serve: its descriptor and its generated RegisterXHandler.
@@ -51,9 +57,6 @@ var _ http.Handler = (*Gateway)(nil)
 
 // New serves the services over the connection, which stays the caller's to close.
 func New(ctx context.Context, o Options, conn *grpc.ClientConn, services ...Service) (*Gateway, error) {
-	if o.MaxBodyBytes == 0 {
-		o.MaxBodyBytes = DefaultMaxBodyBytes
-	}
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
@@ -75,9 +78,17 @@ func New(ctx context.Context, o Options, conn *grpc.ClientConn, services ...Serv
 			return nil, err
 		}
 		for _, r := range routes {
+			if r.maxBody = o.MaxBodyBytes; r.maxBody == 0 {
+				r.maxBody = bodyLimit(r.input.Descriptor())
+			}
 			g.routes[r.key()] = r
 		}
 		if err := service.Register(ctx, g.mux, conn); err != nil {
+			return nil, err
+		}
+	}
+	for _, events := range o.Events {
+		if err := g.addEvents(events); err != nil {
 			return nil, err
 		}
 	}

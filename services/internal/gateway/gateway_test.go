@@ -194,7 +194,7 @@ func TestAServerThatStopsIsOverloadedForNow(t *testing.T) {
 func TestACallOverItsTimeIsAbandoned(t *testing.T) {
 	t.Parallel()
 	status, body := serve(t, true, true).do(t, "GET", "/v1/status", "")
-	require.Equal(t, 499, status)
+	require.Equal(t, 499, status, body)
 	require.Contains(t, body, "CALL_ABANDONED")
 }
 

@@ -22,6 +22,10 @@ type route struct {
 	method  string
 	input   protoreflect.MessageType
 	hasBody bool
+	// maxBody bounds the body, in bytes.
+	maxBody int64
+	// streams: the call lasts as long as its events do.
+	streams bool
 	// pathFields are the fields that the path gives.
 	pathFields []string
 	// paths matches the paths of this route.

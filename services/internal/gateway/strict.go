@@ -6,11 +6,13 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
@@ -36,6 +38,10 @@ func (g *Gateway) strict(next runtime.HandlerFunc) runtime.HandlerFunc {
 			g.refuse(w, r, route.method, err, 0)
 			return
 		}
+		if route.streams {
+			next(w, r, params)
+			return
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), g.options.Timeout)
 		defer cancel()
 		next(w, r.WithContext(ctx), params)
@@ -47,7 +53,10 @@ func (g *Gateway) prepare(w http.ResponseWriter, r *http.Request, route *route, 
 	if !route.hasBody {
 		return asError(violations)
 	}
-	content, fault := g.readBody(w, r)
+	if err := g.admit(r, route); err != nil {
+		return apierr.From(r.Context(), err)
+	}
+	content, fault := readBody(w, r, route.maxBody)
 	if fault != nil {
 		return fault
 	}
@@ -66,15 +75,32 @@ func asError(violations []apierr.Violation) *apierr.Error {
 	return apierr.InvalidFields(violations...)
 }
 
-func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *apierr.Error) {
-	content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, g.options.MaxBodyBytes))
+// admit asks the authorizer about a call whose body has not been read.
+func (g *Gateway) admit(r *http.Request, route *route) error {
+	if g.options.Authorizer == nil {
+		return nil
+	}
+	keys := metadata.MD{}
+	for name, values := range r.Header {
+		if passed, ok := incomingHeader(name); ok {
+			keys.Append(passed, values...)
+		}
+	}
+	_, err := g.options.Authorizer.Authorize(metadata.NewIncomingContext(r.Context(), keys), route.method)
+	return err
+}
+
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *apierr.Error) {
+	content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case err == nil:
 		return content, nil
 	case errors.As(err, &tooLarge):
 		return nil, apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_BODY_TOO_LARGE,
-			"the request body is over its limit of %d bytes", g.options.MaxBodyBytes)
+			"the request body is over its limit of %d bytes", limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_CALL_ABANDONED, "the request body came too slowly").WithCause(err)
 	default:
 		return nil, apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_CALL_ABANDONED,
 			"the request body ended early").WithCause(err)

@@ -1,9 +1,11 @@
 package run_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/aitbc/aitbc/services/internal/run"
 )
@@ -115,6 +118,87 @@ func TestWhenTheGraceIsOverAllAreEndedAtOnce(t *testing.T) {
 		require.Equal(t, []string{"quick", "slow"}, j.lines)
 		close(stuck)
 		synctest.Wait()
+	})
+}
+
+// A body that does not come is given up; an answer may take as long as it likes.
+func TestABodyHasADeadlineAndAnAnswerHasNone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		listener := bufconn.Listen(1 << 10)
+		server := run.NewHTTP(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, err := io.ReadAll(r.Body); err != nil {
+				w.WriteHeader(http.StatusRequestTimeout)
+				return
+			}
+			select {
+			case <-r.Context().Done(): // the server believes that the caller is gone
+			case <-time.After(time.Hour):
+				w.WriteHeader(http.StatusTeapot)
+			}
+		}))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- server.Run(ctx) }()
+		for body, want := range map[string]struct {
+			status int
+			after  time.Duration
+		}{
+			"whole": {http.StatusTeapot, time.Hour},
+			"who":   {http.StatusRequestTimeout, 30 * time.Second},
+		} {
+			conn, err := listener.Dial()
+			require.NoError(t, err)
+			began := time.Now()
+			_, err = fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n%s", body)
+			require.NoError(t, err)
+			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			require.Equal(t, want.status, answer.StatusCode)
+			require.Equal(t, want.after, time.Since(began))
+			require.NoError(t, answer.Body.Close())
+			require.NoError(t, conn.Close())
+		}
+		cancel()
+		require.NoError(t, <-ended)
+	})
+}
+
+func TestMoreConnectionsThanTheBoundAreClosed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const bound = 4096
+		listener := bufconn.Listen(1 << 10)
+		server := run.NewHTTP(listener, http.NotFoundHandler())
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- server.Run(ctx) }()
+		dial := func() net.Conn {
+			conn, err := listener.Dial()
+			require.NoError(t, err)
+			synctest.Wait()
+			return conn
+		}
+		conns := make([]net.Conn, bound)
+		for i := range conns {
+			conns[i] = dial()
+		}
+		_, err := dial().Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF)
+
+		require.NoError(t, conns[0].Close())
+		synctest.Wait()
+		conn := dial()
+		_, err = fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		require.NoError(t, err)
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err, "there is room again")
+		require.NoError(t, answer.Body.Close())
+		for _, conn := range append(conns, conn) {
+			require.NoError(t, conn.Close())
+		}
+		cancel()
+		require.NoError(t, <-ended)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -66,6 +67,11 @@ type Deps struct {
 	Leases  Leases
 	Network Network
 	Reader  Reader
+	Watches Watches
+	// Senders starts the goroutines that may outlive a watcher's handler for a moment; wait for it
+	// after the server has stopped. Stopping is closed when watchers must go.
+	Senders  *sync.WaitGroup
+	Stopping <-chan struct{}
 	// Ledger gives balances, prices and miners' keys.
 	Ledger dispatch.Ledger
 	// ChainID is the ledger's; Operator is the operator's public key.
@@ -75,8 +81,9 @@ type Deps struct {
 
 // Register puts all handlers on the server.
 func Register(server grpc.ServiceRegistrar, d Deps) error {
-	if d.Jobs == nil || d.Leases == nil || d.Network == nil || d.Reader == nil || d.Ledger == nil || len(d.Operator) != ed25519.PublicKeySize {
-		return errors.New("api: jobs, leases, network, reader, ledger and the operator's key are required")
+	if d.Jobs == nil || d.Leases == nil || d.Network == nil || d.Reader == nil || d.Ledger == nil ||
+		d.Watches == nil || d.Senders == nil || d.Stopping == nil || len(d.Operator) != ed25519.PublicKeySize {
+		return errors.New("api: jobs, leases, network, reader, watches, senders, stopping, ledger and the operator's key are required")
 	}
 	coordinatorv1.RegisterJobServiceServer(server, &jobServer{deps: d})
 	coordinatorv1.RegisterLeaseServiceServer(server, &leaseServer{deps: d})

@@ -1,6 +1,7 @@
 package api
 
 import (
+	aitbc "github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 	"github.com/aitbc/aitbc/services/internal/apierr"
@@ -27,6 +28,9 @@ func jobMessage(j job.Job, result string) *coordinatorv1.Job {
 		ModelDigest: hexOrEmpty(j.ModelDigest),
 		Metrics:     metricsMessage(j.Completion),
 		Error:       errorMessage(j),
+	}
+	if j.Phase == job.Done {
+		message.Cost = aitbc.Amount(0).String() // an escrow that was refused has no settlement
 	}
 	if s := j.Settlement; s != nil {
 		message.Cost = s.Paid.String()

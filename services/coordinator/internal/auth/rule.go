@@ -45,6 +45,7 @@ func rules() map[string]rule {
 		coordinatorv1.JobService_GetJob_FullMethodName:    client,
 		coordinatorv1.JobService_ListJobs_FullMethodName:  client,
 		coordinatorv1.JobService_CancelJob_FullMethodName: client,
+		coordinatorv1.JobService_WatchJob_FullMethodName:  client,
 
 		coordinatorv1.LeaseService_ListLeases_FullMethodName:  miner,
 		coordinatorv1.LeaseService_StartJob_FullMethodName:    miner,

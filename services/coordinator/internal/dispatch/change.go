@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"sync"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
@@ -55,6 +56,30 @@ func (d *Dispatcher) commit(ctx context.Context, changes ...*change) error {
 	return nil
 }
 
+// commitApart makes the steps in one transaction or, when that fails, each by itself, so that one
+// that cannot be stored keeps no other from being made. It gives those that were not made.
+func (d *Dispatcher) commitApart(ctx context.Context, changes ...*change) (failed []*change, err error) {
+	err = d.commit(ctx, changes...)
+	if err == nil {
+		return nil, nil
+	}
+	if len(changes) == 1 || ctx.Err() != nil {
+		return changes, err
+	}
+	faults := make([]error, len(changes))
+	var apart sync.WaitGroup // at once, for the committer gathers what it can in one transaction
+	for i, c := range changes {
+		apart.Go(func() { faults[i] = d.commit(ctx, c) })
+	}
+	apart.Wait()
+	for i, c := range changes {
+		if faults[i] != nil {
+			failed = append(failed, c)
+		}
+	}
+	return failed, errors.Join(faults...)
+}
+
 // write makes one step in the transaction.
 func (d *Dispatcher) write(tx store.Tx, c *change) error {
 	d.commits++
@@ -70,7 +95,7 @@ func (d *Dispatcher) write(tx store.Tx, c *change) error {
 	}
 	c.job, c.owed, c.refused = c.step(c.before)
 	if c.refused != nil {
-		return nil
+		return nil //nolint:nilerr // a refusal is this change's outcome, it must not sink its batch
 	}
 	c.moved = !reflect.DeepEqual(c.before, c.job)
 	if c.moved {
@@ -79,7 +104,7 @@ func (d *Dispatcher) write(tx store.Tx, c *change) error {
 		}
 	}
 	if c.owed != job.None {
-		if _, err := tx.Owe(c.id, c.owed); err != nil {
+		if err := tx.Owe(c.id, c.owed); err != nil {
 			return err
 		}
 	}

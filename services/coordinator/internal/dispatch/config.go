@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aitbc/aitbc/services/coordinator/internal/scheduler"
+	"github.com/aitbc/aitbc/services/coordinator/internal/stream"
 )
 
 // Config sets what clients leave open. Zero values are not defaults; begin with DefaultConfig.
@@ -32,6 +33,8 @@ type Config struct {
 	PayloadCache int
 	// Scheduler sets how miners are chosen.
 	Scheduler scheduler.Config
+	// Stream bounds what watching jobs costs.
+	Stream stream.Config
 }
 
 // DefaultConfig gives the documented defaults for a chain.
@@ -48,6 +51,7 @@ func DefaultConfig(chainID string) Config {
 		Batch:          256,
 		PayloadCache:   64 << 20,
 		Scheduler:      scheduler.DefaultConfig(),
+		Stream:         stream.DefaultConfig(),
 	}
 }
 
@@ -73,5 +77,5 @@ func (c Config) Validate() error {
 	if c.MaxLive < 1 || c.Batch < 1 || c.PayloadCache < 0 {
 		faults = append(faults, fmt.Errorf("max live %d, batch %d, payload cache %d: want at least 1, 1 and 0", c.MaxLive, c.Batch, c.PayloadCache))
 	}
-	return errors.Join(append(faults, c.Scheduler.Validate())...)
+	return errors.Join(append(faults, c.Scheduler.Validate(), c.Stream.Validate())...)
 }

@@ -93,6 +93,8 @@ type Link interface {
 	Lease(Handover)
 	// Revoke ends a lease; settle: the miner stops and sends its one statement.
 	Revoke(leaseID string, reason coordinatorv1.ErrorReason, settle bool)
+	// Text asks for a running lease's text, from this byte on and then as the engine makes it.
+	Text(leaseID string, from int64)
 	// End closes the session, which a newer one of the same miner replaces.
 	End()
 }

@@ -11,6 +11,7 @@ import (
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 	"github.com/aitbc/aitbc/services/coordinator/internal/scheduler"
+	"github.com/aitbc/aitbc/services/coordinator/internal/stream"
 )
 
 // Dispatcher runs jobs. Its methods are safe for concurrent use. They wait for their commit, which
@@ -19,6 +20,7 @@ type Dispatcher struct {
 	config   Config
 	deps     Deps
 	operator aitbc.AccountID
+	hub      *stream.Hub
 
 	// commits numbers the changes. It is touched on the committer's goroutine only.
 	commits uint64
@@ -31,14 +33,17 @@ type Dispatcher struct {
 	live      map[aitbc.JobID]*entry // jobs that are not done, and those being submitted
 	miners    map[aitbc.AccountID]*miner
 	sessions  uint64               // the number of the last session
-	models    map[string]time.Time // when each model was first seen
+	models    map[string]time.Time // when each model that a miner has was first seen
 	held      map[aitbc.AccountID]holding
 	// escrowMoved is closed and replaced when the outcome of some escrow becomes known.
 	escrowMoved chan struct{}
-	timers      timers
-	tried       map[aitbc.JobID]*entry // queued again after a failure that is not worth waiting
-	unsent      map[aitbc.JobID]*entry // leases to send whose payload is not in memory
-	cached      int                    // bytes of payloads in entries
+	// gathered is from when on it is known which miners there are: one that was here before a
+	// restart may still come back until then.
+	gathered time.Time
+	timers   timers
+	tried    map[aitbc.JobID]*entry // queued again after a failure that is not worth waiting
+	unsent   map[aitbc.JobID]*entry // leases to send whose payload is not in memory
+	cached   int                    // bytes of payloads in entries
 }
 
 // New reads the jobs that are not done and makes a dispatcher of them. A miner that holds a lease
@@ -54,6 +59,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Dispatcher, error) {
 		config:      config,
 		deps:        deps,
 		operator:    aitbc.AccountOf(deps.Operator.Public().(ed25519.PublicKey)),
+		hub:         stream.NewHub(config.Stream),
 		wake:        make(chan struct{}, 1),
 		scheduler:   scheduler.New(config.Scheduler, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))),
 		live:        make(map[aitbc.JobID]*entry),
@@ -84,6 +90,7 @@ func (d *Dispatcher) restore(ctx context.Context) error {
 			return err
 		}
 		for _, j := range page {
+			d.gathered = now.Add(job.UnknownGrace)
 			d.adopt(now, j)
 			after = j.ID
 		}

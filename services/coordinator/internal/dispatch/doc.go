@@ -15,6 +15,9 @@
 // ended; a lease goes to a miner only after it is durable; a result is acknowledged only after it
 // is durable; the lock is never held over a commit, a read of the store or a call to the ledger.
 //
+// Watchers: package stream holds what they see; here each live job that is watched or has said
+// something has its topic, moved in apply like everything else in memory.
+//
 // Timers: one heap of deadlines, served by Run, which also hands out leases. Start with
 // Dispatcher, then change.go (how a change is made) and memory.go (what follows from it).
 package dispatch

@@ -150,15 +150,23 @@ func TestTimeoutsComeExactlyWhenTheyAreDue(t *testing.T) {
 		reason  coordinatorv1.ErrorReason
 	}{
 		"no miner": {noMiner: true, after: 60 * time.Second, phase: job.Settling, outcome: job.StatusFailed, reason: queueTimeout},
-		"no miner, the client's own limit": {noMiner: true, edit: func(r *dispatch.SubmitRequest) { r.Queue = 5 * time.Second },
-			after: 5 * time.Second, phase: job.Settling, outcome: job.StatusFailed, reason: queueTimeout},
-		"total while queued": {noMiner: true, edit: func(r *dispatch.SubmitRequest) { r.Total = 4 * time.Second },
-			after: 4 * time.Second, phase: job.Settling, outcome: job.StatusFailed, reason: totalTimeout},
-		"total while running": {begin: true, edit: func(r *dispatch.SubmitRequest) { r.Total = 4 * time.Second },
-			after: 4 * time.Second, phase: job.Settling, outcome: job.StatusFailed, reason: totalTimeout},
+		"no miner, the client's own limit": {
+			noMiner: true, edit: func(r *dispatch.SubmitRequest) { r.Queue = 5 * time.Second },
+			after: 5 * time.Second, phase: job.Settling, outcome: job.StatusFailed, reason: queueTimeout,
+		},
+		"total while queued": {
+			noMiner: true, edit: func(r *dispatch.SubmitRequest) { r.Total = 4 * time.Second },
+			after: 4 * time.Second, phase: job.Settling, outcome: job.StatusFailed, reason: totalTimeout,
+		},
+		"total while running": {
+			begin: true, edit: func(r *dispatch.SubmitRequest) { r.Total = 4 * time.Second },
+			after: 4 * time.Second, phase: job.Settling, outcome: job.StatusFailed, reason: totalTimeout,
+		},
 		"default execution limit": {begin: true, after: 300 * time.Second, phase: job.Queued, reason: executionLimit},
-		"never begun": {edit: func(r *dispatch.SubmitRequest) { r.Execution, r.Total = 10*time.Second, time.Hour },
-			after: 70 * time.Second, phase: job.Queued, reason: minerLost},
+		"never begun": {
+			edit:  func(r *dispatch.SubmitRequest) { r.Execution, r.Total = 10*time.Second, time.Hour },
+			after: 70 * time.Second, phase: job.Queued, reason: minerLost,
+		},
 		"the client's execution limit": {begin: true, edit: client, after: 10 * time.Second, phase: job.Running, outcome: job.StatusCancelled, reason: executionLimit},
 	}
 	for name, c := range cases {

@@ -7,6 +7,7 @@ import (
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 	"github.com/aitbc/aitbc/services/coordinator/internal/scheduler"
+	"github.com/aitbc/aitbc/services/coordinator/internal/stream"
 )
 
 // entry is a live job in memory. It exists from before its insertion is committed until it is
@@ -25,6 +26,12 @@ type entry struct {
 	payload *job.Payload
 	// sentOn is the session in which the current lease was sent or listed by the miner.
 	sentOn uint64
+	// topic is what watchers see; nil: nobody watches and no text has come. askedOn is the session in
+	// which the miner was asked for the text of the current lease.
+	topic   *stream.Topic
+	askedOn uint64
+	// asideUntil is until when the job is left alone, since the store failed it; zero: it is not.
+	asideUntil time.Time
 	// graceUntil is until when the lease waits for its miner's stream; zero: the stream is here.
 	graceUntil time.Time
 }
@@ -43,6 +50,7 @@ func (d *Dispatcher) enter(id aitbc.JobID, order aitbc.Order) *entry {
 // leave removes a job's entry and all that hangs on it.
 func (d *Dispatcher) leave(id aitbc.JobID, e *entry) {
 	d.forgetPayload(e)
+	e.hideTopic()
 	d.timers.stop(&e.timer)
 	d.scheduler.Dequeue(id)
 	d.scheduler.Release(id)
@@ -92,6 +100,7 @@ func (d *Dispatcher) apply(now time.Time, c *change) {
 	}
 	before := e.job
 	e.job, e.number = c.job, c.number
+	e.showMove()
 	j := e.job
 	kept := before.HasLease() && j.HasLease() && before.Attempt == j.Attempt
 	if before.HasLease() && !kept {
@@ -127,6 +136,7 @@ func (d *Dispatcher) follow(e *entry) {
 		d.leave(j.ID, e)
 		return
 	}
+	e.asideUntil = time.Time{}
 	delete(d.tried, j.ID)
 	if j.Phase == job.Queued {
 		d.scheduler.Enqueue(e.schedulable())
@@ -147,11 +157,14 @@ func (d *Dispatcher) follow(e *entry) {
 	d.schedule(e)
 }
 
-// schedule sets the job's timer to the first thing that is due.
+// schedule sets the job's timer to the first thing that is due, or to the end of its time aside.
 func (d *Dispatcher) schedule(e *entry) {
 	at := e.job.Deadline()
 	if !e.graceUntil.IsZero() && (at.IsZero() || e.graceUntil.Before(at)) {
 		at = e.graceUntil
+	}
+	if !e.asideUntil.IsZero() {
+		at = e.asideUntil
 	}
 	d.timers.set(&e.timer, at)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -132,6 +133,9 @@ func (d *Dispatcher) meet(m *miner, listed map[aitbc.JobID]uint32, first bool) [
 			if first && !e.job.StopBy.IsZero() {
 				m.link.Revoke(e.leaseID(), e.job.Failure.Reason, true)
 			}
+			if e.topic != nil {
+				d.ask(m, e, e.topic.Len())
+			}
 		case e.sentOn != m.session:
 			d.send(m, e)
 		}
@@ -160,8 +164,9 @@ func (d *Dispatcher) send(m *miner, e *entry) {
 }
 
 func (d *Dispatcher) sendWith(m *miner, e *entry, payload job.Payload) {
-	e.sentOn = m.session
+	e.sentOn, e.askedOn = m.session, 0
 	m.link.Lease(Handover{Job: e.job, Payload: payload})
+	d.ask(m, e, 0) // a lease that is sent again may be run again, with another answer
 }
 
 func countRunning(running []string, strangers []lease) int {
@@ -197,6 +202,15 @@ func (d *Dispatcher) describe(now time.Time, m *miner) {
 		}
 	}
 	d.scheduler.SetMiner(described)
+	d.forgetModels()
+}
+
+// forgetModels drops when a model was first seen that nobody has any more: names come from miners,
+// and there is no end of them.
+func (d *Dispatcher) forgetModels() {
+	if len(d.models) > d.scheduler.Models() {
+		maps.DeleteFunc(d.models, func(name string, _ time.Time) bool { return !d.scheduler.Has(name, aitbc.Hash{}) })
+	}
 }
 
 // refuseStrangers revokes leases that a miner lists and does not hold, but for those whose result
@@ -245,7 +259,8 @@ func hasResultOf(j job.Job, id aitbc.AccountID, attempt uint32) bool {
 }
 
 // MinerGone ends a session. What the miner holds becomes unknown; it has job.UnknownGrace to come
-// back. A session that was replaced ends without notice.
+// back; one that drained and holds nothing will not, and is forgotten at once. A session that was
+// replaced ends without notice.
 func (d *Dispatcher) MinerGone(ctx context.Context, id aitbc.AccountID, session uint64) error {
 	now := clock()
 	d.mu.Lock()
@@ -255,6 +270,12 @@ func (d *Dispatcher) MinerGone(ctx context.Context, id aitbc.AccountID, session 
 		return nil
 	}
 	m.link, m.spoken = nil, false
+	if m.state.Draining && len(m.leases) == 0 && len(m.state.Running) == 0 { // it has said goodbye
+		d.forgetMiner(m)
+		d.mu.Unlock()
+		d.signal() // a job may have hoped for it
+		return nil
+	}
 	d.awaitMiner(now, m)
 	var changes []*change
 	for jobID, e := range m.leases {
@@ -276,8 +297,9 @@ func (d *Dispatcher) awaitMiner(now time.Time, m *miner) {
 	d.timers.set(&m.timer, now.Add(job.UnknownGrace))
 }
 
-// forgetMiner ends the wait for a miner.
+// forgetMiner drops a miner that has left.
 func (d *Dispatcher) forgetMiner(m *miner) {
 	d.scheduler.DropMiner(m.id)
 	delete(d.miners, m.id)
+	d.forgetModels()
 }

@@ -219,6 +219,48 @@ func TestAfterARestartAMinerThatStaysAwayLosesItsLease(t *testing.T) {
 	})
 }
 
+// A restart does not turn "waits for the second miner" into "nobody else can": that one may be on
+// its way back.
+func TestAJobThatWaitsForAnotherMinerSurvivesARestart(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		first := w.connected(1, 1)
+		j := w.queue()
+		h := first.lease()
+		second := w.connected(2, 1)
+		second.state.Slots = 0 // busy
+		second.say()
+		first.begin(h)
+		first.fail(h, engineError)
+		require.Equal(t, job.Queued, w.job(j.ID).Phase)
+		w.restart()
+		pass(job.UnknownGrace - time.Second)
+		require.Equal(t, job.Queued, w.job(j.ID).Phase, w.job(j.ID).Failure.Message)
+		pass(time.Second)
+		w.requireJob(j.ID, job.Settling, job.StatusFailed, engineError)
+	})
+}
+
+func TestAMinerThatSaidGoodbyeIsForgottenAtOnce(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		lost, busy, idle := w.connected(1, 1), w.connected(2, 1), w.connected(3, 1)
+		for range 3 {
+			w.queue()
+		}
+		h := idle.lease()
+		idle.finish(h)
+		for _, miner := range []*player{busy, idle} {
+			miner.state.Draining = true
+			miner.say()
+		}
+		for _, miner := range []*player{lost, busy, idle} {
+			miner.leave()
+		}
+		views := w.Miners()
+		require.Len(t, views, 2, "those that may come back are waited for")
+		require.NotContains(t, []aitbc.AccountID{views[0].ID, views[1].ID}, idle.id)
+	})
+}
+
 func TestTimeoutsGoOnThroughARestart(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		j := w.queue()

@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"crypto/ed25519"
+	"fmt"
 	"sync"
 	"testing/synctest"
 	"time"
@@ -25,6 +26,7 @@ type player struct {
 	mu      sync.Mutex
 	leases  []dispatch.Handover
 	revoked []revocation
+	asked   []string
 	ended   bool
 	// onLease is called for each lease, in a goroutine of its own; nil: nothing is.
 	onLease func(dispatch.Handover)
@@ -54,6 +56,13 @@ func (p *player) Revoke(lease string, reason coordinatorv1.ErrorReason, settle b
 	p.revoked = append(p.revoked, revocation{lease, reason, settle})
 }
 
+// Text implements dispatch.Link.
+func (p *player) Text(lease string, from int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = append(p.asked, fmt.Sprintf("%s from %d", lease, from))
+}
+
 // End implements dispatch.Link.
 func (p *player) End() {
 	p.mu.Lock()
@@ -80,7 +89,7 @@ func (w *world) connected(n byte, slots int) *player {
 
 func (p *player) connect() {
 	p.w.t.Helper()
-	p.leases, p.revoked, p.ended = nil, nil, false
+	p.leases, p.revoked, p.asked, p.ended = nil, nil, nil, false
 	p.session = p.w.MinerConnected(dispatch.Registration{ID: p.id, Key: p.key.Public().(ed25519.PublicKey), Stake: 5, Link: p})
 	p.say()
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"math"
 	"time"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
@@ -51,11 +50,11 @@ func (d *Dispatcher) draft(ctx context.Context, r SubmitRequest) (job.Job, job.P
 	return j, payload, err
 }
 
-func or(d, fallback time.Duration) time.Duration {
-	if d == 0 {
+func or[T time.Duration | aitbc.Amount](set, fallback T) T {
+	if set == 0 {
 		return fallback
 	}
-	return d
+	return set
 }
 
 // totalTimeout gives the job's total timeout. One that the client leaves open is never shorter
@@ -74,14 +73,18 @@ func (d *Dispatcher) writeOrder(j *job.Job, r SubmitRequest, terms Terms, conten
 	}
 	execution := or(r.Execution, d.config.ExecutionLimit)
 	j.TotalTimeout = d.totalTimeout(r, execution)
+	execution = min(execution, j.TotalTimeout) // no attempt gets more, and no escrow must cover more
 	life := min(d.config.OrderLife, terms.MaxExpiryAhead)
 	settleIn := life + j.TotalTimeout + terms.MinGrace // whenever within its life it is escrowed
 	if settleIn > terms.MaxSettleAhead {
 		return invalid("timeouts.total", "use at most %s: the ledger holds an escrow for %s", max(0, terms.MaxSettleAhead-life-terms.MinGrace), terms.MaxSettleAhead)
 	}
-	maxPrice := r.MaxPrice
-	if maxPrice == 0 {
-		maxPrice = aitbc.Price(execution, terms.Price, math.MaxInt64)
+	maxPrice := or(r.MaxPrice, costs(execution, terms.Price))
+	if paid := buys(maxPrice, terms.Price); r.MaxPrice != 0 && paid < execution {
+		if paid < minExecution {
+			return invalid("max_price", "pays for %s of compute at %s a second: use at least %s", paid, terms.Price, leastPrice(terms.Price))
+		}
+		execution, j.ClientLimit = paid, true // as if the client had set it: what was done is paid
 	}
 	j.Order = aitbc.Order{
 		ChainID:           d.config.ChainID,
@@ -98,12 +101,6 @@ func (d *Dispatcher) writeOrder(j *job.Job, r SubmitRequest, terms Terms, conten
 	return nil
 }
 
-// The range of an execution limit, which is the contract's.
-const (
-	minExecution = time.Second
-	maxExecution = time.Hour
-)
-
 // takeOrder checks the client's own order against the request and the ledger's terms.
 func (d *Dispatcher) takeOrder(ctx context.Context, j *job.Job, r SubmitRequest, terms Terms, content aitbc.Hash) error {
 	o, err := aitbc.ParseOrder(r.Order.Body)
@@ -111,6 +108,7 @@ func (d *Dispatcher) takeOrder(ctx context.Context, j *job.Job, r SubmitRequest,
 		return invalid("order.body", "must be an order's signing bytes: %s", err)
 	}
 	execution := microseconds(o.ExecutionLimitUS)
+	j.ClientLimit = j.ClientLimit || execution < d.config.ExecutionLimit
 	j.Order, j.Salt, j.OrderSignature = o, r.Order.Salt, bytes.Clone(r.Order.Signature)
 	j.TotalTimeout = d.totalTimeout(r, execution)
 	switch {
@@ -140,17 +138,22 @@ func (d *Dispatcher) takeOrder(ctx context.Context, j *job.Job, r SubmitRequest,
 // checkTerms holds an order to what the ledger will ask of it.
 func checkTerms(o aitbc.Order, total time.Duration, terms Terms) error {
 	settleBy, expires := time.UnixMicro(o.SettleByUS), time.UnixMicro(o.ExpiresUS)
+	execution := microseconds(o.ExecutionLimitUS)
+	longest := max(total, execution) // the ledger asks for the limit, whatever the total timeout is
 	switch {
 	case o.Price < terms.MinPrice || o.Price > terms.MaxPrice:
 		return invalid("order.body", "has the price %s, want %s to %s", o.Price, terms.MinPrice, terms.MaxPrice)
 	case o.MaxPrice <= 0:
 		return invalid("order.body", "has the price limit %s, want more than 0", o.MaxPrice)
+	case costs(execution, o.Price) > o.MaxPrice:
+		return invalid("order.body", "has an execution limit of %s, which costs up to %s, over its price limit %s: sign a limit of at most %s",
+			execution, costs(execution, o.Price), o.MaxPrice, buys(o.MaxPrice, o.Price))
 	case !expires.After(terms.Now):
 		return invalid("order.body", "has expired by the ledger's clock, which is at %s", terms.Now.Format(time.RFC3339))
 	case expires.After(terms.Now.Add(terms.MaxExpiryAhead)):
 		return invalid("order.body", "expires more than %s ahead", terms.MaxExpiryAhead)
-	case settleBy.Before(terms.Now.Add(total + terms.MinGrace)):
-		return invalid("order.body", "has its settlement deadline less than the total timeout of %s and %s ahead", total, terms.MinGrace)
+	case settleBy.Before(terms.Now.Add(longest + terms.MinGrace)):
+		return invalid("order.body", "has its settlement deadline less than the longer of total timeout and execution limit, %s, and %s ahead", longest, terms.MinGrace)
 	case settleBy.After(terms.Now.Add(terms.MaxSettleAhead)):
 		return invalid("order.body", "has its settlement deadline more than %s ahead", terms.MaxSettleAhead)
 	}

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -68,6 +69,26 @@ func walk(t *rapid.T) []*change {
 	}
 	return changes
 }
+
+// What one miner says does not make the coordinator's memory grow for ever.
+func TestModelNamesThatComeAndGoAreForgotten(t *testing.T) {
+	t.Parallel()
+	d, _ := inMemory(t)
+	id := aitbc.AccountID{1}
+	session := d.MinerConnected(Registration{ID: id, Link: deafLink{}})
+	for n := range 100 {
+		state := MinerState{Slots: 1, Models: []*coordinatorv1.MinerModel{{Name: fmt.Sprint("m", n), Digest: aitbc.Hash{1}.String()}}}
+		require.NoError(t, d.MinerState(t.Context(), id, session, state))
+	}
+	require.Len(t, d.models, 1)
+	require.NoError(t, d.MinerState(t.Context(), id, session, MinerState{Draining: true}))
+	require.NoError(t, d.MinerGone(t.Context(), id, session))
+	require.Empty(t, d.models)
+	require.Empty(t, d.miners)
+}
+
+// deafLink is a miner that is sent nothing.
+type deafLink struct{ Link }
 
 // TestMemoryFollowsTheCommitsInWhateverOrderTheyReturn: goroutines come back from their commits in
 // any order; what is in memory is in the end what the last commit says.

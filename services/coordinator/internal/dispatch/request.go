@@ -25,7 +25,7 @@ type SubmitRequest struct {
 	// Prompt and Options are the payload.
 	Prompt  string
 	Options aitbc.Options
-	// MaxPrice is the escrow; 0: price x execution limit.
+	// MaxPrice is the escrow, and limits execution to what it pays for; 0: price x execution limit.
 	MaxPrice aitbc.Amount
 	// Queue, Execution and Total are the client's timeouts; 0: the default.
 	Queue     time.Duration

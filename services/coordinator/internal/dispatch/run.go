@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
@@ -13,7 +14,7 @@ import (
 	"github.com/aitbc/aitbc/services/internal/obs"
 )
 
-// retryAfter is how long Run waits when the store fails.
+// retryAfter is how long a job is left alone when the store fails it.
 const retryAfter = time.Second
 
 // Run hands out jobs and lets them time out until ctx ends. A store that fails is tried again:
@@ -30,8 +31,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		}
 		next, err := d.turn(ctx)
 		if err != nil && ctx.Err() == nil {
-			d.deps.Log.ErrorContext(ctx, "cannot hand out jobs, trying again", obs.KeyError, err)
-			next = clock().Add(retryAfter)
+			d.deps.Log.ErrorContext(ctx, "some jobs cannot be handed out or time out, trying again", obs.KeyError, err)
 		}
 		if !next.IsZero() {
 			timer.Reset(time.Until(next))
@@ -42,24 +42,26 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 }
 
 // turn does all that is due now and gives when it should be called next although nothing happens;
-// zero: never.
+// zero: never. A job that is at fault keeps no other from its turn; the error says what is to be
+// tried again.
 func (d *Dispatcher) turn(ctx context.Context) (time.Time, error) {
 	now := clock()
 	d.mu.Lock()
 	due := d.timers.due(now, d.config.Batch)
-	changes := append(d.expire(now, due), d.hopeless()...)
+	changes := append(d.expire(now, due), d.hopeless(now)...)
 	decisions := d.scheduler.Next(now, d.config.Batch)
 	unread := d.unread(decisions)
 	d.mu.Unlock()
 
 	payloads, err := d.readPayloads(ctx, unread)
-	if err == nil {
-		for _, decision := range decisions {
-			payload, read := payloads[decision.Job]
+	for _, decision := range decisions {
+		payload, read := payloads[decision.Job]
+		if read || !slices.Contains(unread, decision.Job) {
 			changes = append(changes, d.hand(decision, payload, read))
 		}
-		err = d.commit(ctx, changes...)
 	}
+	failed, fault := d.commitApart(ctx, changes...)
+	err = errors.Join(err, fault)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, x := range due { // also those whose change came to nothing
@@ -70,11 +72,23 @@ func (d *Dispatcher) turn(ctx context.Context) (time.Time, error) {
 	for _, decision := range decisions {
 		d.putBack(decision)
 	}
+	for _, c := range failed {
+		d.setAside(now, c.id)
+	}
+	for _, id := range unread {
+		if _, read := payloads[id]; !read {
+			d.setAside(now, id)
+		}
+	}
 	d.sendLate(payloads)
 	if err == nil && len(due)+len(decisions) > 0 {
 		d.signal() // there may be more than a batch
 	}
-	return first(d.timers.next(), d.scheduler.Wake()), err
+	next := first(d.timers.next(), d.scheduler.Wake())
+	if len(d.tried) > 0 && now.Before(d.gathered) {
+		next = first(next, d.gathered)
+	}
+	return next, err
 }
 
 // sendLate sends the leases whose payload has been read by now. One whose miner is away is sent
@@ -107,7 +121,11 @@ func (d *Dispatcher) expire(now time.Time, due []*timer) []*change {
 			d.forgetMiner(x.miner)
 			continue
 		}
+		x.entry.asideUntil = time.Time{}
 		j := x.entry.job
+		if j.Phase == job.Queued {
+			d.scheduler.Enqueue(x.entry.schedulable()) // unless it waits already
+		}
 		c := &change{id: j.ID, step: func(j job.Job) (job.Job, job.Message, error) { return j.Expired(now) }}
 		if grace := x.entry.graceUntil; !grace.IsZero() && !now.Before(grace) {
 			c.step = func(current job.Job) (job.Job, job.Message, error) {
@@ -122,11 +140,26 @@ func (d *Dispatcher) expire(now time.Time, due []*timer) []*change {
 	return changes
 }
 
+// setAside leaves a job alone for a while, so that one that the store cannot read or write costs
+// the others neither slots nor commits.
+func (d *Dispatcher) setAside(now time.Time, id aitbc.JobID) {
+	e := d.live[id]
+	if e == nil || e.job.ID != id {
+		return // it is not stored yet, or done
+	}
+	e.asideUntil = now.Add(retryAfter)
+	d.scheduler.Dequeue(id)
+	d.schedule(e)
+}
+
 // hopeless gives the changes for jobs that were tried and that no other miner may run.
-func (d *Dispatcher) hopeless() []*change {
+func (d *Dispatcher) hopeless(now time.Time) []*change {
+	if now.Before(d.gathered) {
+		return nil
+	}
 	var changes []*change
 	for id, e := range d.tried {
-		if len(changes) < d.config.Batch && !d.scheduler.Hopeful(e.schedulable()) {
+		if len(changes) < d.config.Batch && e.asideUntil.IsZero() && !d.scheduler.Hopeful(e.schedulable()) {
 			changes = append(changes, &change{id: id, step: job.Job.GaveUp})
 		}
 	}
@@ -141,8 +174,10 @@ func (d *Dispatcher) unread(decisions []scheduler.Decision) []aitbc.JobID {
 			ids = append(ids, decision.Job)
 		}
 	}
-	for id := range d.unsent {
-		ids = append(ids, id)
+	for id, e := range d.unsent {
+		if e.asideUntil.IsZero() {
+			ids = append(ids, id)
+		}
 	}
 	return ids
 }

@@ -122,12 +122,12 @@ func covers(funds Funds, j job.Job, others aitbc.Amount) error {
 	}
 	if j.Order.MaxPrice > free-others {
 		return job.Errorf(coordinatorv1.ErrorReason_ERROR_REASON_INSUFFICIENT_FUNDS,
-			"the job may cost up to %s, and %s covers %s beside %s that waits to be escrowed: fund the account or set a lower max_price",
+			"the job may cost up to %s, and %s covers %s beside %s that waits to be escrowed: fund the account, or set a lower max_price or a shorter timeouts.execution",
 			j.Order.MaxPrice, limit, free, others)
 	}
 	if granted && funds.PerJob > 0 && j.Order.MaxPrice > funds.PerJob {
 		return job.Errorf(coordinatorv1.ErrorReason_ERROR_REASON_INSUFFICIENT_FUNDS,
-			"the job may cost up to %s, and the operator's allowance covers %s a job: set a lower max_price", j.Order.MaxPrice, funds.PerJob)
+			"the job may cost up to %s, and the operator's allowance covers %s a job: set a lower max_price or a shorter timeouts.execution", j.Order.MaxPrice, funds.PerJob)
 	}
 	return nil
 }
@@ -219,13 +219,13 @@ func (d *Dispatcher) insertNew(tx store.Tx, r SubmitRequest, hash aitbc.Hash, j 
 	if err := tx.InsertJob(j, payload); err != nil {
 		return err
 	}
-	if _, err := tx.Owe(j.ID, job.SubmitJob); err != nil {
+	if err := tx.Owe(j.ID, job.SubmitJob); err != nil {
 		return err
 	}
 	if r.RequestID == "" {
 		return nil
 	}
-	if _, err := tx.ForgetRequests(j.SubmittedAt, 2); err != nil {
+	if err := tx.ForgetRequests(j.SubmittedAt, 2); err != nil {
 		return err
 	}
 	return tx.PutRequest(r.Client, r.RequestID, store.Request{

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -88,7 +87,7 @@ func (w *world) start() {
 	require.NoError(w.t, err)
 	w.Dispatcher, err = dispatch.New(w.t.Context(), w.config, dispatch.Deps{
 		Store: w.store, Committer: committer, Ledger: w.ledger, Outbox: w.ledger,
-		Operator: operatorKey, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Operator: operatorKey, Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(w.t, err)
 	ctx, cancel := context.WithCancel(w.t.Context())

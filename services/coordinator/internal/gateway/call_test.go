@@ -56,6 +56,27 @@ func TestTheSeedsCompletion(t *testing.T) {
 	}}, w.completed)
 }
 
+// The longest result that the stream takes is taken here too, however its JSON is written.
+func TestTheLongestResultFits(t *testing.T) {
+	t.Parallel()
+	const longest = 1 << 20
+	for name, test := range map[string]struct{ written, text string }{
+		"quotes":             {`\"`, `"`},
+		"escaped characters": {`\u0001`, "\x01"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld()
+			w.jobs[jobID] = completedJob()
+			body := `{"result":"` + strings.Repeat(test.written, longest) + `","metrics":{},
+				"proof":{"hash":"` + strings.Repeat("ab", 32) + `","signature":"` + strings.Repeat("c", 128) + `"}}`
+			answer := serve(t, w, auth.DefaultLimitConfig()).do(t, "POST", "/v1/jobs/"+jobID.String()+"/complete", body, "X-Miner-Key", theMinerKey)
+			require.Equal(t, 200, answer.StatusCode, readAll(t, answer))
+			require.Equal(t, strings.Repeat(test.text, longest), w.completed[0].Result)
+		})
+	}
+}
+
 func TestACompletionWithABadProofIsNamed(t *testing.T) {
 	t.Parallel()
 	p := serve(t, newWorld(), auth.DefaultLimitConfig())

@@ -34,6 +34,7 @@ var _ http.Handler = (*Handler)(nil)
 // New serves the coordinator's contracts over its in-process connection, which stays the caller's
 // to close.
 func New(ctx context.Context, o gateway.Options, conn *grpc.ClientConn) (*Handler, error) {
+	o.Events = append(o.Events, jobEvents(coordinatorv1.NewJobServiceClient(conn)))
 	routes, err := gateway.New(ctx, o, conn, services()...)
 	if err != nil {
 		return nil, err

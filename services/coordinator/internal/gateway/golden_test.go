@@ -66,6 +66,18 @@ func failedJob() job.Job {
 	return j
 }
 
+// A job whose escrow the ledger refused has no settlement, and cost as little as any other that
+// was not paid.
+func TestAJobWithoutAnEscrowCostNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	j := leasedJob()
+	j.Phase, j.Outcome, j.CompletedAt = job.Done, job.StatusFailed, submittedAt
+	w.jobs[jobID] = j
+	answer := serve(t, w, auth.DefaultLimitConfig()).do(t, "GET", "/v1/jobs/"+jobID.String(), "", "X-Api-Key", clientKey)
+	require.Contains(t, readAll(t, answer), `"cost":"0aitbc"`)
+}
+
 func TestGoldenAnswers(t *testing.T) {
 	t.Parallel()
 	waiting := leasedJob()

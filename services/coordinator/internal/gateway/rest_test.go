@@ -328,11 +328,20 @@ func TestErrorsOfTheDomainBecomeHTTPStatuses(t *testing.T) {
 
 func TestABodyOverTheLimit(t *testing.T) {
 	t.Parallel()
-	body := `{"prompt":"` + strings.Repeat("x", 1<<20) + `"}`
+	body := `{"prompt":"` + strings.Repeat("x", 2<<20) + `"}`
 	answer := serve(t, newWorld(), auth.DefaultLimitConfig()).do(t, "POST", "/v1/jobs", body, "X-Api-Key", clientKey)
 	require.Equal(t, 413, answer.StatusCode)
 	reason, _ := readFault(t, answer)
 	require.Equal(t, "BODY_TOO_LARGE", reason)
+}
+
+func TestABodyIsNotReadWithoutAKey(t *testing.T) {
+	t.Parallel()
+	body := strings.Repeat("x", 2<<20) // read, it would be over the limit
+	answer := serve(t, newWorld(), auth.DefaultLimitConfig()).do(t, "POST", "/v1/jobs", body)
+	require.Equal(t, 401, answer.StatusCode)
+	answer = serve(t, newWorld(), auth.DefaultLimitConfig()).do(t, "POST", "/v1/jobs", body, "X-Api-Key", "guess")
+	require.Equal(t, 401, answer.StatusCode)
 }
 
 func TestTooManyCallsWithOneKey(t *testing.T) {

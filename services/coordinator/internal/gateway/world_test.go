@@ -23,6 +23,7 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/gateway"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
+	"github.com/aitbc/aitbc/services/coordinator/internal/stream"
 	edge "github.com/aitbc/aitbc/services/internal/gateway"
 	"github.com/aitbc/aitbc/services/internal/rpc"
 )
@@ -48,6 +49,9 @@ type world struct {
 	keys      map[aitbc.Hash]store.Key
 	keysErr   error
 	panics    bool
+	topics    map[aitbc.JobID]*stream.Topic
+	watched   []string // the keys that watched
+	stopping  chan struct{}
 }
 
 func (w *world) Submit(_ context.Context, r dispatch.SubmitRequest) (job.Job, error) {
@@ -83,6 +87,18 @@ func (w *world) CompleteParts(_ context.Context, _ aitbc.AccountID, c dispatch.C
 	defer w.mu.Unlock()
 	w.completed = append(w.completed, c)
 	return w.jobs[c.JobID], w.leaseErr
+}
+
+func (w *world) Watch(_ context.Context, id aitbc.JobID, key string, after stream.Cursor) (*stream.Watcher, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.watched = append(w.watched, key)
+	topic := w.topics[id]
+	if topic == nil {
+		topic = stream.NewHub(stream.DefaultConfig()).Topic(w.jobs[id])
+		w.topics[id] = topic
+	}
+	return topic.Watch(key, after, func(ctx context.Context) (string, error) { return w.Result(ctx, id) })
 }
 
 func (w *world) Miners() []dispatch.MinerView { return w.miners }
@@ -165,6 +181,7 @@ const (
 
 func newWorld() *world {
 	w := &world{jobs: map[aitbc.JobID]job.Job{}, results: map[aitbc.JobID]string{}, keys: map[aitbc.Hash]store.Key{}}
+	w.topics, w.stopping = map[aitbc.JobID]*stream.Topic{}, make(chan struct{})
 	add := func(secret string, scope store.Scope, account aitbc.AccountID) {
 		w.keys[auth.HashKey(secret)] = store.Key{ID: "key_" + secret, Scope: scope, Account: account}
 	}
@@ -176,13 +193,27 @@ func newWorld() *world {
 }
 
 type port struct {
-	server *rpc.Server
-	conn   *grpc.ClientConn
-	url    string
+	server  *rpc.Server
+	conn    *grpc.ClientConn
+	handler http.Handler
+	url     string // of serve's ports only
 }
 
 // serve starts the whole edge over the world: REST, stages, auth, limits, handlers.
 func serve(t *testing.T, w *world, limit auth.LimitConfig) *port {
+	t.Helper()
+	p, stop := assemble(t, w, limit)
+	web := httptest.NewServer(p.handler)
+	p.url = web.URL
+	t.Cleanup(func() {
+		web.Close()
+		stop()
+	})
+	return p
+}
+
+// assemble is serve without a network.
+func assemble(t *testing.T, w *world, limit auth.LimitConfig) (p *port, stop func()) {
 	t.Helper()
 	authorizer, err := auth.New(auth.DefaultConfig(), w)
 	require.NoError(t, err)
@@ -191,25 +222,24 @@ func serve(t *testing.T, w *world, limit auth.LimitConfig) *port {
 	log := slog.New(slog.DiscardHandler)
 	server, err := rpc.NewServer(nil, rpc.Options{Logger: log, Authorizer: authorizer, Limiter: limiter})
 	require.NoError(t, err)
+	var senders sync.WaitGroup
 	require.NoError(t, api.Register(server, api.Deps{
-		Jobs: w, Leases: w, Network: w, Reader: w, Ledger: w, ChainID: "aitbc-test", Operator: operatorKey,
+		Jobs: w, Leases: w, Network: w, Reader: w, Ledger: w, Watches: w, Senders: &senders, Stopping: w.stopping, ChainID: "aitbc-test", Operator: operatorKey,
 	}))
 	coordinatorv1.RegisterSessionServiceServer(server, coordinatorv1.UnimplementedSessionServiceServer{})
 	conn, err := server.Conn()
 	require.NoError(t, err)
-	handler, err := gateway.New(t.Context(), edge.Options{Logger: log}, conn)
+	handler, err := gateway.New(t.Context(), edge.Options{Logger: log, Authorizer: authorizer}, conn)
 	require.NoError(t, err)
-	web := httptest.NewServer(handler)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()
-	t.Cleanup(func() {
-		web.Close()
+	return &port{server: server, conn: conn, handler: handler}, func() {
 		require.NoError(t, conn.Close())
 		cancel()
 		require.NoError(t, <-ended)
-	})
-	return &port{server: server, conn: conn, url: web.URL}
+		senders.Wait()
+	}
 }
 
 func (p *port) do(t *testing.T, verb, path, body string, headers ...string) *http.Response {

@@ -50,8 +50,10 @@ func (j Job) Expired(now time.Time) (Job, Message, error) {
 		return j, None, nil
 	}
 	total := !now.Before(j.totalDeadline())
-	totalFailure := Failure{coordinatorv1.ErrorReason_ERROR_REASON_TOTAL_TIMEOUT,
-		fmt.Sprintf("not done within the total timeout of %s", j.TotalTimeout)}
+	totalFailure := Failure{
+		coordinatorv1.ErrorReason_ERROR_REASON_TOTAL_TIMEOUT,
+		fmt.Sprintf("not done within the total timeout of %s", j.TotalTimeout),
+	}
 	switch {
 	case !j.StopBy.IsZero():
 		j.Phase, j.StopBy = Settling, time.Time{}
@@ -61,13 +63,17 @@ func (j Job) Expired(now time.Time) (Job, Message, error) {
 	case j.Phase == Queued && !j.Failure.IsZero():
 		return j.end(StatusFailed, j.Failure)
 	case j.Phase == Queued:
-		return j.end(StatusFailed, Failure{coordinatorv1.ErrorReason_ERROR_REASON_QUEUE_TIMEOUT,
-			fmt.Sprintf("no miner took it within the queue timeout of %s", j.QueueTimeout)})
+		return j.end(StatusFailed, Failure{
+			coordinatorv1.ErrorReason_ERROR_REASON_QUEUE_TIMEOUT,
+			fmt.Sprintf("no miner took it within the queue timeout of %s", j.QueueTimeout),
+		})
 	case total:
 		return j.end(StatusFailed, totalFailure)
 	case j.StartedAt.IsZero():
-		return j.AttemptFailed(now, j.Miner, j.Attempt, Failure{coordinatorv1.ErrorReason_ERROR_REASON_MINER_LOST,
-			fmt.Sprintf("attempt %d: its lease expired before it started", j.Attempt)})
+		return j.AttemptFailed(now, j.Miner, j.Attempt, Failure{
+			coordinatorv1.ErrorReason_ERROR_REASON_MINER_LOST,
+			fmt.Sprintf("attempt %d: its lease expired before it started", j.Attempt),
+		})
 	}
 	limit := j.limitReached()
 	if j.ClientLimit {
@@ -78,6 +84,8 @@ func (j Job) Expired(now time.Time) (Job, Message, error) {
 }
 
 func (j Job) limitReached() Failure {
-	return Failure{coordinatorv1.ErrorReason_ERROR_REASON_EXECUTION_LIMIT,
-		fmt.Sprintf("attempt %d reached the execution limit of %s", j.Attempt, j.ExecutionLimit())}
+	return Failure{
+		coordinatorv1.ErrorReason_ERROR_REASON_EXECUTION_LIMIT,
+		fmt.Sprintf("attempt %d reached the execution limit of %s", j.Attempt, j.ExecutionLimit()),
+	}
 }

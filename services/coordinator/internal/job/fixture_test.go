@@ -47,25 +47,32 @@ func escrowed(j job.Job) (job.Job, job.Message, error) { return j.Escrowed(at(1)
 func cancelled(j job.Job) (job.Job, job.Message, error) {
 	return j.Cancelled(at(4))
 }
+
 func leased(j job.Job) (job.Job, job.Message, error) {
 	if j.Excludes(minerA) {
 		return j.LeasedTo(at(2), minerB, aitbc.Hash{2})
 	}
 	return j.LeasedTo(at(2), minerA, aitbc.Hash{2})
 }
+
 func started(j job.Job) (job.Job, job.Message, error) { return j.Started(at(3), j.Miner, j.Attempt) }
+
 func streamLost(j job.Job) (job.Job, job.Message, error) {
 	return j.Lost()
 }
+
 func accepted(j job.Job) (job.Job, job.Message, error) {
 	return j.Accepted(job.Completion{Statement: aitbc.Statement{Attempt: j.Attempt}, MeteredUS: 1, OperatorUS: 2, At: at(5)})
 }
+
 func failed(j job.Job) (job.Job, job.Message, error) {
 	return j.AttemptFailed(at(5), j.Miner, j.Attempt, lost)
 }
+
 func receipt(j job.Job) (job.Job, job.Message, error) {
 	return j.Settled(at(6), job.Settlement{Paid: 1, Refunded: j.Order.MaxPrice - 1, Height: 7, HasReceipt: true})
 }
+
 func refund(j job.Job) (job.Job, job.Message, error) {
 	return j.Settled(at(6), job.Settlement{Refunded: j.Order.MaxPrice, Height: 7, RefundFinalAt: at(36)})
 }

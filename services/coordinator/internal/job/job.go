@@ -168,8 +168,8 @@ type Settlement struct {
 	// Paid is what the miner got, Refunded what the client got back.
 	Paid     aitbc.Amount
 	Refunded aitbc.Amount
-	// Height and BlockTime are the block's; TxHash is the transaction's, zero when the ledger did
-	// it by itself.
+	// Height and BlockTime are the block's, zero for a refund whose block the ledger's history no
+	// longer has; TxHash is the transaction's, zero when the ledger did it by itself.
 	Height    int64
 	BlockTime time.Time
 	TxHash    aitbc.Hash

@@ -31,8 +31,10 @@ const (
 )
 
 func (j Job) refuse(step string) error {
-	return &Error{Why: coordinatorv1.ErrorReason_ERROR_REASON_WRONG_STATE,
-		Message: fmt.Sprintf("%s: the job is %s/%s", step, j.Status(), j.Phase)}
+	return &Error{
+		Why:     coordinatorv1.ErrorReason_ERROR_REASON_WRONG_STATE,
+		Message: fmt.Sprintf("%s: the job is %s/%s", step, j.Status(), j.Phase),
+	}
 }
 
 // Escrowed: the ledger holds the money. The job may wait for a miner, unless it was cancelled or
@@ -211,8 +213,10 @@ func (j Job) Settled(now time.Time, s Settlement) (Job, Message, error) {
 		j.Outcome, j.Failure = StatusCompleted, Failure{}
 	case !s.HasReceipt && (j.Outcome == "" || j.Outcome == StatusCompleted):
 		j.Outcome = StatusFailed
-		j.Failure = Failure{coordinatorv1.ErrorReason_ERROR_REASON_SETTLEMENT_EXPIRED,
-			"the escrow returned before a receipt was recorded"}
+		j.Failure = Failure{
+			coordinatorv1.ErrorReason_ERROR_REASON_SETTLEMENT_EXPIRED,
+			"the escrow returned before a receipt was recorded",
+		}
 	}
 	j.Phase, j.CompletedAt, j.Settlement, j.StopBy = Done, now, &s, time.Time{}
 	return j, None, nil

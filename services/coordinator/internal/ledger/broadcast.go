@@ -28,8 +28,10 @@ func (c *Client) Broadcast(ctx context.Context, tx []byte) error {
 	if err != nil {
 		return broadcastError(err)
 	}
-	if result.Code == 0 {
+	switch ledgerv1.ResultCode(result.Code) {
+	case ledgerv1.ResultCode_RESULT_CODE_UNSPECIFIED, ledgerv1.ResultCode_RESULT_CODE_DUPLICATE_TX:
 		return nil
+	default:
 	}
 	// The application's check answers like GetTransaction: without results, the transaction itself
 	// is refused; else none of its messages would be applied.

@@ -46,8 +46,10 @@ func (c *Client) Head() (Head, error) {
 	case head.Height == 0:
 		return Head{}, &UnavailableError{Op: "read its clock", Cause: errors.New("no block seen yet")}
 	case age > c.config.StalledAfter:
-		return Head{}, &UnavailableError{Op: "read its clock",
-			Cause: fmt.Errorf("no new block for %s, the last is %d", age.Round(time.Second), head.Height)}
+		return Head{}, &UnavailableError{
+			Op:    "read its clock",
+			Cause: fmt.Errorf("no new block for %s, the last is %d", age.Round(time.Second), head.Height),
+		}
 	}
 	return head, nil
 }

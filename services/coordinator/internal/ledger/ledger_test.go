@@ -194,6 +194,26 @@ func TestBroadcastErrorsAreToldApart(t *testing.T) {
 	})
 }
 
+func TestBytesThatAreInABlockNeedNoMempool(t *testing.T) {
+	inBubble(t, func(t *testing.T, chain *ledgertest.Chain, client *ledger.Client) {
+		rich := signer(1)
+		chain.Fund(rich.Account, 10)
+		tx, hash, err := aitbc.SignTx(rich.Key, &ledgerv1.TxBody{
+			Version: aitbc.TxVersion, ChainId: chainID, Signer: rich.Account[:],
+			ExpiresUs: chain.Now().Add(time.Minute).UnixMicro(), Messages: []*ledgerv1.Message{transfer(signer(2).Account, 3)},
+		})
+		require.NoError(t, err)
+		require.NoError(t, client.Broadcast(t.Context(), tx))
+		require.NoError(t, client.Broadcast(t.Context(), tx), "the node remembers it")
+		chain.LoseMempool()
+		require.NoError(t, client.Broadcast(t.Context(), tx), "the ledger does")
+		answer, err := client.Transaction(t.Context(), hash)
+		require.NoError(t, err)
+		require.Zero(t, answer.GetCode())
+		require.Equal(t, aitbc.Amount(7), chain.Balance(rich.Account))
+	})
+}
+
 func TestExecuteHappensOnce(t *testing.T) {
 	t.Parallel()
 	errLost := errors.New("answer lost")

@@ -190,6 +190,9 @@ func (s *Scheduler) Release(id aitbc.JobID) {
 // Waiting gives how many jobs wait.
 func (s *Scheduler) Waiting() int { return len(s.waiting) }
 
+// Models gives how many models the known miners have.
+func (s *Scheduler) Models() int { return len(s.models) }
+
 // Wake gives when Next may hand out more although nothing else happened; zero: never.
 func (s *Scheduler) Wake() time.Time { return s.tripsEnd }
 

@@ -13,6 +13,10 @@ type Config struct {
 	Heartbeat time.Duration
 	// Handshake is how long a miner may take to be welcomed.
 	Handshake time.Duration
+	// Handshakes is how many miners may be on their way to being welcomed at once, and
+	// HandshakesPerPeer how many of them from one address (of IPv6: one /64). From 1.
+	Handshakes        int
+	HandshakesPerPeer int
 	// SendQueue is how many frames may wait for a miner that does not read; one more ends its
 	// session.
 	SendQueue int
@@ -25,11 +29,13 @@ type Config struct {
 // DefaultConfig gives the defaults.
 func DefaultConfig() Config {
 	return Config{
-		Heartbeat:    10 * time.Second,
-		Handshake:    10 * time.Second,
-		SendQueue:    1024,
-		InFlight:     64,
-		FrameTimeout: 45 * time.Second,
+		Heartbeat:         10 * time.Second,
+		Handshake:         10 * time.Second,
+		Handshakes:        1024,
+		HandshakesPerPeer: 256,
+		SendQueue:         1024,
+		InFlight:          64,
+		FrameTimeout:      45 * time.Second,
 	}
 }
 
@@ -41,6 +47,9 @@ func (c Config) Validate() error {
 	}
 	if c.SendQueue < 1 || c.InFlight < 1 {
 		faults = append(faults, fmt.Errorf("session send queue %d, in flight %d: want at least 1", c.SendQueue, c.InFlight))
+	}
+	if c.Handshakes < 1 || c.HandshakesPerPeer < 1 {
+		faults = append(faults, fmt.Errorf("session handshakes %d, per peer %d: want at least 1", c.Handshakes, c.HandshakesPerPeer))
 	}
 	return errors.Join(faults...)
 }

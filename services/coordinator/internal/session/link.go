@@ -39,6 +39,13 @@ func (l *link) Revoke(leaseID string, reason coordinatorv1.ErrorReason, settle b
 	}}})
 }
 
+// Text implements dispatch.Link.
+func (l *link) Text(leaseID string, from int64) {
+	l.put(&coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_ChunkRequest{ChunkRequest: &coordinatorv1.ChunkRequest{
+		LeaseId: leaseID, FromOffset: from,
+	}}})
+}
+
 // End implements dispatch.Link.
 func (l *link) End() { l.end(errReplaced) }
 

@@ -28,6 +28,7 @@ type Dispatcher interface {
 	MinerGone(ctx context.Context, id aitbc.AccountID, session uint64) error
 	StartAttempt(ctx context.Context, miner aitbc.AccountID, id aitbc.JobID, attempt uint32) (job.Job, error)
 	Fail(ctx context.Context, miner aitbc.AccountID, id aitbc.JobID, attempt uint32, why job.Failure) (job.Job, error)
+	Chunk(miner aitbc.AccountID, id aitbc.JobID, attempt uint32, offset int64, text string)
 	Complete(ctx context.Context, miner aitbc.AccountID, r dispatch.Result) (job.Job, error)
 	Claim(ctx context.Context, miner aitbc.AccountID, c dispatch.Claim) (job.Job, error)
 }
@@ -60,6 +61,7 @@ type Service struct {
 	coordinatorv1.UnimplementedSessionServiceServer
 	config Config
 	deps   Deps
+	door   *door
 	// pumps are the goroutines that send and receive: they may be blocked in the stream and end
 	// only after their handler has returned.
 	pumps sync.WaitGroup
@@ -76,7 +78,7 @@ func New(config Config, deps Deps) (*Service, error) {
 		len(deps.OperatorKey) != ed25519.PublicKeySize {
 		return nil, errors.New("session: dispatcher, ledger, chain id, the operator's key, stopping and log are required")
 	}
-	return &Service{config: config, deps: deps}, nil
+	return &Service{config: config, deps: deps, door: newDoor(config.Handshakes, config.HandshakesPerPeer)}, nil
 }
 
 // Wait returns when all goroutines have ended. Call it after the server has stopped.
@@ -94,6 +96,11 @@ var (
 
 // Connect implements SessionService.
 func (s *Service) Connect(st stream) error {
+	leaveDoor, err := s.door.enter(origin(st.Context()))
+	if err != nil {
+		return err
+	}
+	defer leaveDoor()
 	ctx, cancel := context.WithCancelCause(st.Context())
 	defer cancel(nil)
 	frames := s.receive(ctx, cancel, st)
@@ -104,6 +111,7 @@ func (s *Service) Connect(st stream) error {
 	if err != nil {
 		return err
 	}
+	leaveDoor()
 	if !late.Stop() {
 		return errLate
 	}

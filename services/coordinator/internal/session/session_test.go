@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -81,6 +82,23 @@ func TestAProofThatDoesNotHoldIsRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestTooManyHandshakesAtOnceAreRefused(t *testing.T) {
+	inWorld(t, func(c *session.Config) { c.Handshakes = 2 }, func(t *testing.T, w *world) {
+		welcomed := w.welcomed()
+		silent, half := w.dial(), w.dial()
+		half.hello()
+		synctest.Wait()
+		w.dial().ends(overloaded)
+		took := passed(func() { silent.ends(coordinatorv1.ErrorReason_ERROR_REASON_CALL_ABANDONED) })
+		require.Equal(t, w.config.Handshake, took)
+		synctest.Wait()
+		w.welcomed() // there is room again
+		welcomed.send(state())
+		synctest.Wait()
+		require.Len(t, w.dispatcher.states, 1, "a miner that was welcomed takes no room")
+	})
 }
 
 func TestFramesOutOfOrderEndTheSession(t *testing.T) {
@@ -231,6 +249,34 @@ func TestFramesBecomeCalls(t *testing.T) {
 		frame, err = c.Recv()
 		require.NoError(t, err)
 		require.Equal(t, "WRONG_STATE", frame.GetJobClaimAnswer().GetReason())
+	})
+}
+
+func TestPiecesOfTextComeInOrder(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		c := w.welcomed()
+		chunk := func(offset int64, text string) *coordinatorv1.ConnectRequest {
+			return &coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_AttemptChunk{AttemptChunk: &coordinatorv1.AttemptChunk{
+				LeaseId: leaseID, Offset: offset, Text: text,
+			}}}
+		}
+		var want []string
+		for i := range int64(20) {
+			c.send(chunk(i, "x"))
+			want = append(want, fmt.Sprintf("chunk %s %d %q", leaseID, i, "x"))
+		}
+		require.Equal(t, want, w.dispatcher.told())
+		w.dispatcher.link().Text(leaseID, 7)
+		frame, err := c.Recv()
+		require.NoError(t, err)
+		require.Equal(t, leaseID, frame.GetChunkRequest().GetLeaseId())
+		require.EqualValues(t, 7, frame.GetChunkRequest().GetFromOffset())
+
+		for _, bad := range []*coordinatorv1.ConnectRequest{chunk(-1, "x"), chunk(0, strings.Repeat("x", 64<<10+1))} {
+			c := w.welcomed()
+			c.send(bad)
+			c.ends(invalidField)
+		}
 	})
 }
 

@@ -67,6 +67,8 @@ func (t *talk) take(ctx context.Context, work *errgroup.Group, frame *coordinato
 			return errReplaced
 		}
 		return err
+	case *coordinatorv1.ConnectRequest_AttemptChunk:
+		return t.chunk(f.AttemptChunk) // at once: pieces follow each other, and there is nothing to wait for
 	case *coordinatorv1.ConnectRequest_AttemptStart:
 		serve = func(ctx context.Context) error { return t.start(ctx, f.AttemptStart) }
 	case *coordinatorv1.ConnectRequest_AttemptResult:
@@ -119,6 +121,21 @@ func (t *talk) start(ctx context.Context, m *coordinatorv1.AttemptStart) error {
 	}
 	_, err = t.service.deps.Dispatcher.StartAttempt(ctx, t.miner, id, attempt)
 	return t.refused(ctx, m.GetLeaseId(), "start", err)
+}
+
+// maxChunk is the contract's limit of a piece of text, in bytes.
+const maxChunk = 64 << 10
+
+func (t *talk) chunk(m *coordinatorv1.AttemptChunk) error {
+	id, attempt, err := leaseOf(m.GetLeaseId())
+	if err != nil {
+		return err
+	}
+	if len(m.GetText()) > maxChunk || m.GetOffset() < 0 {
+		return invalid("attempt_chunk", "has %d bytes at offset %d, want at most %d bytes and no negative offset", len(m.GetText()), m.GetOffset(), maxChunk)
+	}
+	t.service.deps.Dispatcher.Chunk(t.miner, id, attempt, m.GetOffset(), m.GetText())
+	return nil
 }
 
 func (t *talk) failure(ctx context.Context, m *coordinatorv1.AttemptFailure) error {

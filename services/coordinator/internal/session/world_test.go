@@ -3,7 +3,7 @@ package session_test
 import (
 	"context"
 	"crypto/ed25519"
-	"io"
+	"fmt"
 	"log/slog"
 	"net"
 	"slices"
@@ -91,6 +91,10 @@ func (d *fakeDispatcher) Complete(_ context.Context, _ aitbc.AccountID, r dispat
 	return d.note("complete")
 }
 
+func (d *fakeDispatcher) Chunk(_ aitbc.AccountID, id aitbc.JobID, attempt uint32, offset int64, text string) {
+	_, _ = d.note(fmt.Sprintf("chunk %s %d %q", id.LeaseID(attempt), offset, text))
+}
+
 func (d *fakeDispatcher) Claim(context.Context, aitbc.AccountID, dispatch.Claim) (job.Job, error) {
 	return d.note("claim")
 }
@@ -139,7 +143,7 @@ func serve(t *testing.T, listener net.Listener, options rpc.Options, change func
 	if change != nil {
 		change(&w.config)
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	options.Logger, options.Authorizer = log, anyone{}
 	var err error
 	w.server, err = rpc.NewServer(listener, options)

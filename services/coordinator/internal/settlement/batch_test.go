@@ -50,7 +50,7 @@ func TestSomeTransactionsFlyAtOnceAndTheRestGathers(t *testing.T) {
 		require.Equal(t, 2, w.chain.Waiting())
 		w.chain.Block(0)
 		synctest.Wait()
-		require.Equal(t, 2, len(w.book.Settles()))
+		require.Len(t, w.book.Settles(), 2)
 		w.chain.Block(0)
 		w.await(t, "escrows", func() bool { return w.book.Owed() == 0 })
 		require.Equal(t, []int{1, 1, 5}, w.chain.Committed())

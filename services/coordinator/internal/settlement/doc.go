@@ -13,10 +13,11 @@
 // Invariants:
 //   - A message leaves the outbox only together with its outcome, in one transaction of the Sink.
 //   - Sending again is harmless: within the life of a transaction the same bytes are sent again,
-//     afterwards the message travels in a new one, and DUPLICATE_JOB or NOT_OPEN lead to a look at
-//     the job itself.
+//     which the ledger admits once; afterwards the message travels in a new one, and DUPLICATE_JOB
+//     or NOT_OPEN lead to a look at the job itself.
 //   - "Never escrowed" is believed only when no transaction of ours can make the escrow any more:
-//     by the ledger's clock, not by ours.
+//     by the ledger's clock, not by ours. "Cannot pay" is believed of a block, never of a check.
+//   - An outcome that the sink never takes holds up no other.
 //   - A refund is sent only for a job whose escrow is known to be committed.
 //   - Nothing here is waited for by a submit: Notify never blocks.
 //

@@ -91,6 +91,36 @@ func TestEmptyAccountIsRefusedAtOnce(t *testing.T) {
 	})
 }
 
+// A check takes what waits in the mempool for spent, and anybody can make something wait.
+func TestARefusalThatTheLastBlockDoesNotBearOutIsNotBelieved(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start(t)
+		synctest.Wait()
+		w.chain.Drained(true)
+		id := w.owe(t, job.SubmitJob)
+		w.notify()
+		elapse(time.Minute)
+		require.Equal(t, job.Escrowing, w.book.Job(id).Phase)
+		require.Empty(t, w.chain.Committed())
+		require.Less(t, w.chain.Broadcasts(), 10, "it is not hammered")
+		w.chain.Drained(false)
+		w.await(t, "escrow", func() bool { return w.book.Job(id).Phase == job.Queued })
+	})
+}
+
+func TestARefusalThatNobodyBearsOutEndsWithTheOrder(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start(t)
+		synctest.Wait()
+		w.chain.Drained(true)
+		id := w.owe(t, job.SubmitJob)
+		w.notify()
+		w.await(t, "refusal", func() bool { return w.book.Job(id).Phase == job.Done })
+		require.Greater(t, w.chain.Now().UnixMicro(), w.book.Job(id).Order.ExpiresUS)
+		require.Equal(t, coordinatorv1.ErrorReason_ERROR_REASON_ESCROW_REFUSED, w.book.Job(id).Failure.Reason)
+	})
+}
+
 func TestOneBadMessageDoesNotSinkItsNeighbours(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		good := w.cast.Job(t, w.chain.Now())

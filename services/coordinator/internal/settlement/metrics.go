@@ -11,6 +11,7 @@ type metrics struct {
 	messages     *prometheus.GaugeVec
 	flights      prometheus.Gauge
 	outcomes     *prometheus.CounterVec
+	refused      *prometheus.CounterVec
 	transactions *prometheus.CounterVec
 }
 
@@ -28,12 +29,16 @@ func newMetrics(registry prometheus.Registerer) (metrics, error) {
 			Name: "aitbc_settlement_outcomes_total",
 			Help: "Messages whose outcome was applied, by kind.",
 		}, []string{"kind"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "aitbc_settlement_outcomes_refused_total",
+			Help: "Outcomes that the store did not take, by kind of message: a human should look. Each is tried again.",
+		}, []string{"kind"}),
 		transactions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "aitbc_settlement_transactions_total",
 			Help: "Transactions by how they ended: committed, refused by the node's check, or expired without a block.",
 		}, []string{"end"}),
 	}
-	for _, collector := range []prometheus.Collector{m.messages, m.flights, m.outcomes, m.transactions} {
+	for _, collector := range []prometheus.Collector{m.messages, m.flights, m.outcomes, m.refused, m.transactions} {
 		if err := registry.Register(collector); err != nil {
 			return metrics{}, err
 		}

@@ -61,7 +61,7 @@ func (c *Chain) send(ctx context.Context) error {
 		case err == nil:
 			failures = 0
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // told to stop, and so the step failed
 		default:
 			wait = backoff(failures, longestPause)
 			if failures == 0 {

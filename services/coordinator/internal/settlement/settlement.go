@@ -51,6 +51,13 @@ type Ledger interface {
 	Job(ctx context.Context, id aitbc.JobID, operator aitbc.AccountID) (*ledgerv1.GetJobResponse, error)
 }
 
+// Funds tells what clients have by the last block. Implementation: account.Reader.
+type Funds interface {
+	// Covers reports whether a job's client can pay for its escrow. Errors: the ledger does not
+	// answer.
+	Covers(ctx context.Context, j job.Job) (bool, error)
+}
+
 // Config says how the ledger is used. Its zero value is not valid: begin with DefaultConfig.
 type Config struct {
 	// MaxMessages bounds the messages of a transaction. Default 500; the ledger takes 1000.
@@ -108,6 +115,8 @@ func (c Config) Validate() error {
 type Deps struct {
 	// Ledger is the ledger; something else runs its client.
 	Ledger Ledger
+	// Funds reads accounts on it.
+	Funds Funds
 	// Outbox is the store, Sink what takes the outcomes.
 	Outbox Outbox
 	Sink   Sink

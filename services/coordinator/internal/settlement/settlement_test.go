@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aitbc/aitbc/services/coordinator/internal/ledger"
+	"github.com/aitbc/aitbc/services/coordinator/internal/ledger/account"
 	"github.com/aitbc/aitbc/services/coordinator/internal/ledger/ledgertest"
 	"github.com/aitbc/aitbc/services/coordinator/internal/settlement"
 	"github.com/aitbc/aitbc/services/coordinator/internal/settlement/settlementtest"
@@ -46,7 +47,7 @@ func follow(t *testing.T, endpoint ledger.Endpoint) *ledger.Client {
 func newSettlement(t *testing.T, config settlement.Config, cast *settlementtest.Cast, client *ledger.Client, book *settlementtest.Book) *settlement.Chain {
 	t.Helper()
 	s, err := settlement.New(config, settlement.Deps{
-		Ledger: client, Outbox: book, Sink: book,
+		Ledger: client, Outbox: book, Sink: book, Funds: account.NewReader(client, settlementtest.Account(cast.Operator)),
 		Operator: settlementtest.Account(cast.Operator), Key: cast.Operator,
 		Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -78,6 +79,7 @@ func (c *Chain) visit(ctx context.Context, f sighting) error {
 		c.metrics.transactions.WithLabelValues("refused").Inc()
 		c.deps.Log.WarnContext(ctx, "transaction refused in its block, its messages travel in another",
 			obs.KeyTxHash, f.hash.String(), obs.KeyHeight, answer.GetHeight(), obs.KeyCode, answer.GetCode().String())
+		f.loosen() // nothing of it was looked at, so anybody may still have its bytes admitted
 		c.retry(f.flight)
 	case answer.GetFound():
 		c.report(ctx, f.flight, answer)
@@ -117,8 +119,7 @@ func (c *Chain) report(ctx context.Context, f *flight, answer *ledgerv1.GetTrans
 // what is still undecided.
 func (c *Chain) resolve(ctx context.Context, f *flight, results []*ledgerv1.MessageResult, at block) error {
 	if len(results) != len(f.entries) {
-		f.loosen() // whatever was applied is found when they are sent again
-		c.retry(f)
+		c.retry(f) // whatever was applied is found when they are sent again
 		return fmt.Errorf("transaction %s has %d results for %d messages", f.hash, len(results), len(f.entries))
 	}
 	rulings := make([]ruling, 0, len(f.entries))
@@ -128,6 +129,12 @@ func (c *Chain) resolve(ctx context.Context, f *flight, results []*ledgerv1.Mess
 		switch what {
 		case finish:
 			rulings = append(rulings, ruling{e, outcome})
+		case doubt:
+			if c.poor(ctx, e.job) {
+				rulings = append(rulings, ruling{e, outcome})
+			} else {
+				undecided = append(undecided, e)
+			}
 		case look:
 			open = append(open, e)
 		case alarm:
@@ -140,15 +147,22 @@ func (c *Chain) resolve(ctx context.Context, f *flight, results []*ledgerv1.Mess
 		}
 	}
 	found, waiting := c.ask(ctx, open)
-	if err := c.hand(ctx, append(rulings, found...)); err != nil {
+	refused, err := c.hand(ctx, append(rulings, found...))
+	if err != nil {
 		return err // the flight stays: the same is read again
 	}
 	c.mirror.land(f)
-	for _, e := range append(undecided, waiting...) {
+	for _, e := range slices.Concat(undecided, waiting, refused) {
 		c.park(e)
 	}
 	c.Notify() // there is room again, and an outcome may owe something new
 	return nil
+}
+
+// poor reports whether the last block, too, says that a job's client cannot pay.
+func (c *Chain) poor(ctx context.Context, j job.Job) bool {
+	covered, err := c.deps.Funds.Covers(ctx, j)
+	return err == nil && !covered
 }
 
 func (c *Chain) refundWindow() time.Duration {
@@ -166,13 +180,17 @@ func (c *Chain) ask(ctx context.Context, open []*entry) ([]ruling, []*entry) {
 		group.Go(func() error {
 			answer, err := c.deps.Ledger.Job(ctx, e.key.job, c.deps.Operator)
 			if err != nil {
-				return nil // it is asked again after its next try
+				return nil //nolint:nilerr // it is asked again after its next try
 			}
-			if outcome, what := judgeJob(e, answer); what == finish {
-				answers[i] = &ruling{e, c.place(ctx, outcome)}
-			} else if what == alarm {
+			switch outcome, what := judgeJob(e, answer); what {
+			case finish:
+				if err := c.place(ctx, &outcome); err == nil { // else as above
+					answers[i] = &ruling{e, outcome}
+				}
+			case alarm:
 				c.deps.Log.ErrorContext(ctx, "the ledger's history no longer has how a job was settled",
 					obs.KeyJobID, e.key.job.String())
+			default:
 			}
 			return nil
 		})
@@ -190,46 +208,21 @@ func (c *Chain) ask(ctx context.Context, open []*entry) ([]ruling, []*entry) {
 	return found, waiting
 }
 
-// place fills in the block of a refund that was asked for by an earlier transaction.
-func (c *Chain) place(ctx context.Context, o job.Outcome) job.Outcome {
+// place fills in the block of a refund that was asked for by an earlier transaction. A history that
+// has forgotten the transaction will not remember it: then the refund has no block. Errors: the
+// ledger does not answer.
+func (c *Chain) place(ctx context.Context, o *job.Outcome) error {
 	if o.Settlement == nil || o.Settlement.Height != 0 || o.Settlement.TxHash.IsZero() {
-		return o
+		return nil
 	}
-	if answer, err := c.deps.Ledger.Transaction(ctx, o.Settlement.TxHash); err == nil && answer.GetFound() {
+	answer, err := c.deps.Ledger.Transaction(ctx, o.Settlement.TxHash)
+	if err != nil {
+		return fmt.Errorf("look up the refund of %s: %w", o.JobID, err)
+	}
+	if answer.GetFound() {
 		o.Settlement.Height = answer.GetHeight()
 		o.Settlement.BlockTime = time.UnixMicro(answer.GetBlockTimeUs()).UTC()
 	}
-	return o
-}
-
-// hand gives outcomes to the sink until it takes them. Errors: the context's.
-func (c *Chain) hand(ctx context.Context, rulings []ruling) error {
-	if len(rulings) == 0 {
-		return nil
-	}
-	outcomes := make([]job.Outcome, len(rulings))
-	entries := make([]*entry, len(rulings))
-	for i, r := range rulings {
-		outcomes[i], entries[i] = r.outcome, r.entry
-	}
-	for failures := 0; ; failures++ {
-		err := c.deps.Sink.Settle(ctx, outcomes)
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("hand over outcomes: %w", err)
-		}
-		c.deps.Log.ErrorContext(ctx, "outcomes were not taken, trying again", "outcomes", len(outcomes), obs.KeyError, err)
-		timer := time.NewTimer(backoff(failures, longestPause))
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
-	}
-	c.mirror.settled(entries)
-	c.metrics.settled(outcomes)
 	return nil
 }
 

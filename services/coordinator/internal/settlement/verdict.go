@@ -52,6 +52,8 @@ const (
 	later
 	// alarm: like later, and a human should know.
 	alarm
+	// doubt: the outcome holds if the last block bears it out; else like later.
+	doubt
 )
 
 // judge reads one message's result. It is pure.
@@ -71,9 +73,25 @@ func judge(e *entry, result *ledgerv1.MessageResult, at block, refundWindow time
 		return o, alarm
 	case at.now.Before(e.loose):
 		return o, later // an earlier transaction may still make the escrow
+	case at.height == 0 && poor(code):
+		// A check counts what waits in the mempool as spent, and anybody can make something wait.
+		o.Refused = refusal(result)
+		return o, doubt
 	default:
 		o.Refused = refusal(result)
 		return o, finish
+	}
+}
+
+// poor tells refusals for want of money.
+func poor(code ledgerv1.ResultCode) bool {
+	switch code {
+	case ledgerv1.ResultCode_RESULT_CODE_INSUFFICIENT_FUNDS,
+		ledgerv1.ResultCode_RESULT_CODE_INSUFFICIENT_ALLOWANCE,
+		ledgerv1.ResultCode_RESULT_CODE_UNKNOWN_ACCOUNT:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -102,12 +120,8 @@ func applied(e *entry, o job.Outcome, at block, refundWindow time.Duration) job.
 // refusal says why the ledger will not hold the money.
 func refusal(result *ledgerv1.MessageResult) job.Failure {
 	reason := coordinatorv1.ErrorReason_ERROR_REASON_ESCROW_REFUSED
-	switch result.GetCode() {
-	case ledgerv1.ResultCode_RESULT_CODE_INSUFFICIENT_FUNDS,
-		ledgerv1.ResultCode_RESULT_CODE_INSUFFICIENT_ALLOWANCE,
-		ledgerv1.ResultCode_RESULT_CODE_UNKNOWN_ACCOUNT:
+	if poor(result.GetCode()) {
 		reason = coordinatorv1.ErrorReason_ERROR_REASON_INSUFFICIENT_FUNDS
-	default:
 	}
 	word := strings.ToLower(strings.TrimPrefix(result.GetCode().String(), "RESULT_CODE_"))
 	text := fmt.Sprintf("the ledger refused the escrow: %s", strings.ReplaceAll(word, "_", " "))

@@ -30,7 +30,8 @@ func TestEveryCodeHasAVerdict(t *testing.T) {
 		code := ledgerv1.ResultCode(number)
 		for _, kind := range []job.Message{job.SubmitJob, job.RecordReceipt, job.RefundJob} {
 			e := &entry{key: key{kind: kind}, job: job.Job{Completion: &job.Completion{}}}
-			outcome, what := judge(e, &ledgerv1.MessageResult{Code: code}, block{now: noon}, time.Second)
+			outcome, what := judge(e, &ledgerv1.MessageResult{Code: code}, block{now: noon, height: 1}, time.Second)
+			_, unconfirmed := judge(e, &ledgerv1.MessageResult{Code: code}, block{now: noon}, time.Second)
 			switch {
 			case code == 0:
 				require.Equal(t, finish, what)
@@ -41,11 +42,12 @@ func TestEveryCodeHasAVerdict(t *testing.T) {
 				require.Equal(t, alarm, what, "%s %s", kind, code)
 			default:
 				require.Equal(t, finish, what, "%s", code)
-				want := coordinatorv1.ErrorReason_ERROR_REASON_ESCROW_REFUSED
+				want, alone := coordinatorv1.ErrorReason_ERROR_REASON_ESCROW_REFUSED, finish
 				if poor[code] {
-					want = coordinatorv1.ErrorReason_ERROR_REASON_INSUFFICIENT_FUNDS
+					want, alone = coordinatorv1.ErrorReason_ERROR_REASON_INSUFFICIENT_FUNDS, doubt
 				}
 				require.Equal(t, want, outcome.Refused.Reason, "%s", code)
+				require.Equal(t, alone, unconfirmed, "%s, by a check alone", code)
 				e.loose = noon.Add(time.Microsecond)
 				_, what = judge(e, &ledgerv1.MessageResult{Code: code}, block{now: noon}, time.Second)
 				require.Equal(t, later, what, "an earlier transaction may still make the escrow")

@@ -94,7 +94,8 @@ func (w *world) owe(t *testing.T, kind job.Message) aitbc.JobID {
 	w.await(t, "escrow", func() bool { return w.book.Job(j.ID).Phase == job.Queued })
 	w.stop()
 	synctest.Wait()
-	j, owes := w.book.Job(j.ID), kind
+	j = w.book.Job(j.ID)
+	var owes job.Message
 	if kind == job.RecordReceipt {
 		j, owes = w.cast.Accept(t, j, w.chain.Now())
 	} else {

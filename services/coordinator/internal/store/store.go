@@ -8,7 +8,7 @@
 // Instants are kept in UTC and whole microseconds, durations in whole microseconds; empty byte
 // strings and lists come back nil.
 //
-// Implementations: package sqlite. Each is held to the conformance suite in package storetest.
+// Implementations: package sqlite (one replica, one file) and package postgres. Each is held to the conformance suite in package storetest.
 // Driver errors stop here: callers see ErrNotFound, job.ErrExists, job.ErrMismatch, or an error
 // that means the store itself failed. Start with Store and Committer.
 package store
@@ -32,6 +32,11 @@ type Store interface {
 	Accounts
 	// Update runs fn in one transaction and commits it, flushed to disk. When fn returns an error
 	// nothing is written. Calls are serialised by the implementation.
+	//
+	// fn may run more than once, each time on the state without its earlier runs: an implementation
+	// may answer it from what it believes the rows to be, check that with the commit, and run it
+	// again when it was wrong. Only the last run counts, so fn sets results and never adds to them,
+	// and judges what it was told after Update has returned.
 	Update(ctx context.Context, fn func(Tx) error) error
 	// Close ends the store; no call may follow or be under way.
 	Close() error
@@ -82,7 +87,13 @@ type Owed struct {
 // Tx is a transaction. A change that finds something wrong returns its error before its first
 // write: the Committer carries several changes in one transaction, and a change that wrote and
 // then failed fails them all.
+//
+// What breaks a rule of the tables (the books do not balance, a job comes back to life) fails the
+// change itself or, at the latest, the commit.
 type Tx interface {
+	// Preload tells which jobs are about to be read, so that a store far away can fetch them in one
+	// go. It changes no answer; ids of no job are passed over.
+	Preload(ids ...aitbc.JobID) error
 	// Job reads a job. Errors: ErrNotFound.
 	Job(id aitbc.JobID) (job.Job, error)
 	// InsertJob adds a new job. Errors: job.ErrExists, when the id is taken.
@@ -95,10 +106,10 @@ type Tx interface {
 	// PutResult keeps a result's bytes; there is at most one per job, for good. Errors:
 	// ErrNotFound, when there is no such job; job.ErrExists, when it has a result.
 	PutResult(id aitbc.JobID, result string) error
-	// Owe adds a message to the outbox and gives its sequence number. A job owes at most one
-	// message of a kind; owing it again gives the old number. Numbers are never used twice.
-	// Errors: ErrNotFound, when there is no such job.
-	Owe(id aitbc.JobID, kind job.Message) (int64, error)
+	// Owe adds a message to the outbox. A job owes at most one message of a kind: one that is there
+	// keeps its number. Numbers are never used twice. Errors: ErrNotFound, when there is no such
+	// job.
+	Owe(id aitbc.JobID, kind job.Message) error
 	// Paid takes a message from the outbox; one that is not there is no error.
 	Paid(id aitbc.JobID, kind job.Message) error
 	// Request reads what an account's idempotency key stands for, also when that has expired but
@@ -107,10 +118,10 @@ type Tx interface {
 	// PutRequest remembers an idempotency key; an earlier one is replaced, which is right only when
 	// that has expired. Errors: ErrNotFound, when there is no such job.
 	PutRequest(client aitbc.AccountID, requestID string, r Request) error
-	// ForgetRequests drops up to limit requests that expired at now or before, the oldest first,
-	// and gives how many. Called with each PutRequest and a limit above 1, it keeps the table small
-	// without ever pausing for it.
-	ForgetRequests(now time.Time, limit int) (int, error)
+	// ForgetRequests drops up to limit requests that expired at now or before, the oldest first.
+	// Called with each PutRequest and a limit above 1, it keeps the table small without ever
+	// pausing for it.
+	ForgetRequests(now time.Time, limit int) error
 }
 
 // Request is what an idempotency key stands for.

@@ -35,6 +35,8 @@ func isAnswer(err error) bool {
 	return errors.Is(err, ErrNotFound) || errors.Is(err, job.ErrExists) || errors.Is(err, job.ErrMismatch)
 }
 
+func (w *watchedTx) Preload(ids ...aitbc.JobID) error { return w.read(w.tx.Preload(ids...)) }
+
 func (w *watchedTx) Job(id aitbc.JobID) (job.Job, error) {
 	j, err := w.tx.Job(id)
 	return j, w.read(err)
@@ -47,10 +49,7 @@ func (w *watchedTx) PutResult(id aitbc.JobID, result string) error {
 	return w.write(w.tx.PutResult(id, result))
 }
 
-func (w *watchedTx) Owe(id aitbc.JobID, kind job.Message) (int64, error) {
-	seq, err := w.tx.Owe(id, kind)
-	return seq, w.write(err)
-}
+func (w *watchedTx) Owe(id aitbc.JobID, kind job.Message) error { return w.write(w.tx.Owe(id, kind)) }
 
 func (w *watchedTx) Paid(id aitbc.JobID, kind job.Message) error { return w.write(w.tx.Paid(id, kind)) }
 
@@ -63,7 +62,6 @@ func (w *watchedTx) PutRequest(client aitbc.AccountID, requestID string, r Reque
 	return w.write(w.tx.PutRequest(client, requestID, r))
 }
 
-func (w *watchedTx) ForgetRequests(now time.Time, limit int) (int, error) {
-	n, err := w.tx.ForgetRequests(now, limit)
-	return n, w.write(err)
+func (w *watchedTx) ForgetRequests(now time.Time, limit int) error {
+	return w.write(w.tx.ForgetRequests(now, limit))
 }

@@ -1,5 +1,5 @@
-// Package api is LedgerService over gRPC: reads by package query, and transactions handed to
-// CometBFT's mempool in this process.
+// Package api is LedgerService over gRPC: reads by package query, transactions handed to CometBFT's
+// mempool, and headers with their signatures from its block store, in this process.
 //
 // Everything here is public, as the chain is; there are no keys. Start at New.
 package api
@@ -26,14 +26,21 @@ type unimplemented struct {
 type Server struct {
 	unimplemented
 	*query.Service
-	mempool client.ABCIClient
+	node Node
+}
+
+// Node is what of CometBFT's client the server needs.
+type Node interface {
+	client.ABCIClient
+	client.SignClient
 }
 
 var _ ledgerv1.LedgerServiceServer = (*Server)(nil)
 
-// New makes a server that reads by reads and hands transactions to mempool.
-func New(reads *query.Service, mempool client.ABCIClient) *Server {
-	return &Server{Service: reads, mempool: mempool}
+// New makes a server that reads by reads, hands transactions to node's mempool and takes blocks
+// from its store.
+func New(reads *query.Service, node Node) *Server {
+	return &Server{Service: reads, node: node}
 }
 
 // BroadcastTransaction implements LedgerService.
@@ -42,7 +49,7 @@ func (s *Server) BroadcastTransaction(ctx context.Context, req *ledgerv1.Broadca
 	if err != nil {
 		return nil, apierr.InvalidField("tx", "want a transaction").WithCause(err)
 	}
-	answer, err := s.mempool.BroadcastTxSync(ctx, raw)
+	answer, err := s.node.BroadcastTxSync(ctx, raw)
 	if err != nil {
 		return nil, apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_LEDGER_UNAVAILABLE,
 			"the mempool did not take the transaction: it is full, has it already, or this node is catching up").WithCause(err)

@@ -58,6 +58,9 @@ func New(deps Deps) (*App, error) {
 		return nil, err
 	}
 	if st != nil {
+		if err := deps.History.Begin(st); err != nil {
+			return nil, err
+		}
 		a.publish(st)
 	}
 	return a, nil
@@ -122,17 +125,14 @@ func (a *App) InitChain(_ context.Context, req *abci.RequestInitChain) (*abci.Re
 }
 
 // CheckTx implements abci.Application: the mempool takes no transaction of which no message would
-// be applied. Each is checked on top of those before it. A recheck, after a block, does not look at
-// signatures: they were seen to be right.
+// be applied. Each is checked on top of those before it. A recheck, after a block, is no different:
+// a transaction that was taken may hold a refused message beside an applied one, whose signature
+// nobody has found to be right.
 func (a *App) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.ResponseCheckTx, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.check == nil {
 		return nil, errors.New("check transaction: the chain has no state yet")
-	}
-	if req.Type == abci.CheckTxType_Recheck {
-		a.check.SetVerifier(trust)
-		defer a.check.SetVerifier(a.verified.verify)
 	}
 	result := a.check.Check(req.Tx)
 	code, detail := result.Verdict()
@@ -171,10 +171,14 @@ func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 	if err != nil {
 		return nil, err
 	}
-	a.pending = &pending{outcome: outcome, block: history.Block{
-		Height: req.Height, TimeUS: req.Time.UnixMicro(), Txs: results, Events: outcome.Events,
-	}}
 	hash := outcome.Next.AppHash()
+	a.pending = &pending{outcome: outcome, block: history.Block{
+		Height: req.Height, TimeUS: req.Time.UnixMicro(), Txs: results, Events: outcome.Events, LogNodes: outcome.LogNodes,
+	}}
+	if hash != st.AppHash() || st.Height() == 0 {
+		roots := outcome.Next.Roots()
+		a.pending.block.Roots = &roots
+	}
 	return &abci.ResponseFinalizeBlock{TxResults: answers, AppHash: hash[:]}, nil
 }
 

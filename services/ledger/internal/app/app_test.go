@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -38,11 +39,17 @@ type ledger struct {
 
 func (d disk) open(t *testing.T) *ledger {
 	t.Helper()
+	return d.openWith(t, d)
+}
+
+// openWith takes the history from another disk.
+func (d disk) openWith(t *testing.T, past disk) *ledger {
+	t.Helper()
 	l := &ledger{t: t, registry: prometheus.NewRegistry(), log: &strings.Builder{}}
 	var err error
 	l.states, err = dbm.NewGoLevelDB("state", d.dir)
 	require.NoError(t, err)
-	l.records, err = dbm.NewGoLevelDB("history", d.dir)
+	l.records, err = dbm.NewGoLevelDB("history", past.dir)
 	require.NoError(t, err)
 	metrics, err := app.NewMetrics(l.registry, time.Now)
 	require.NoError(t, err)
@@ -233,6 +240,7 @@ func same(t *testing.T, want, got *ledger, blocks [][][]byte, orders ...aitbc.Or
 	for _, o := range orders {
 		require.True(t, proto.Equal(want.job(o), got.job(o)))
 	}
+	require.True(t, proto.Equal(want.proof(orders[0], 0), got.proof(orders[0], 0)))
 	for _, txs := range blocks {
 		for _, raw := range txs {
 			h := hash(raw)
@@ -263,6 +271,31 @@ func TestARepeatDoesNotHideWhatWasApplied(t *testing.T) {
 	require.Zero(t, record.GetResults()[1].GetCode())
 }
 
+func TestARefusalDoesNotHideThatTheSameBytesWereAppliedLater(t *testing.T) {
+	t.Parallel()
+	l := disk{t.TempDir()}.open(t)
+	defer l.close()
+	l.genesis()
+	var txs [][]byte
+	for sequence := range uint64(2) {
+		tx := ledgertest.Tx{
+			Signer: "operator2", Expires: blockTime(60), Sequence: sequence + 1,
+			Messages: []*ledgerv1.Message{ledgertest.Message(&ledgerv1.RegisterOperator{Name: "x"})},
+		}
+		txs = append(txs, tx.Sign(t))
+	}
+	for i, n := range []int{1, 0, 1, 1} { // the second comes too early, then in turn, then once more
+		l.execute(int64(i+1), txs[n])
+		l.commit()
+	}
+	h := hash(txs[1])
+	record := query(l, ledgerv1.LedgerService_GetTransaction_FullMethodName,
+		&ledgerv1.GetTransactionRequest{TxHash: h[:]}, &ledgerv1.GetTransactionResponse{})
+	require.Equal(t, int64(3), record.GetHeight())
+	require.Zero(t, record.GetCode())
+	require.Len(t, record.GetResults(), 1)
+}
+
 func TestTheMempoolTakesWhatApplies(t *testing.T) {
 	t.Parallel()
 	blocks, paid, _ := story(t)
@@ -284,13 +317,46 @@ func TestTheMempoolTakesWhatApplies(t *testing.T) {
 	l.execute(1, submit)
 	l.commit()
 	require.Zero(t, check(receipt, abci.CheckTxType_Recheck).Code)
-	require.NotZero(t, check(submit, abci.CheckTxType_Recheck).Code)
+	for _, kind := range []abci.CheckTxType{abci.CheckTxType_Recheck, abci.CheckTxType_New} {
+		require.Equal(t, uint32(ledgerv1.ResultCode_RESULT_CODE_DUPLICATE_TX), check(submit, kind).Code, "it is in a block")
+	}
 	forged := append([]byte(nil), blocks[1][0]...)
 	forged[len(forged)-1]++
 	require.Equal(t, uint32(ledgerv1.ResultCode_RESULT_CODE_BAD_SIGNATURE), check(forged, abci.CheckTxType_New).Code)
 	code := check([]byte("rubbish"), abci.CheckTxType_New)
 	require.Equal(t, uint32(ledgerv1.ResultCode_RESULT_CODE_MALFORMED), code.Code)
 	require.NotEmpty(t, code.Log)
+}
+
+// A transaction that was taken may hold a refused message, whose signature is forged, beside an
+// applied one. Were a recheck to take that signature for right, honest messages would be refused.
+func TestARecheckBelievesNoForgedSignature(t *testing.T) {
+	t.Parallel()
+	l := disk{t.TempDir()}.open(t)
+	defer l.close()
+	l.genesis()
+	forged := ledgertest.Order(ledgertest.Job(7), blockTime(1))
+	forged.MaxPrice = 1_000 * aitbc.UnitsPerCoin // all that the client has
+	theft := ledgertest.Submit(forged)
+	theft.ClientSignature = bytes.Repeat([]byte{1}, 64)
+	tx := ledgertest.Tx{Signer: "operator2", Expires: blockTime(60), Sequence: 1, Messages: []*ledgerv1.Message{
+		ledgertest.Message(&ledgerv1.RegisterOperator{Name: "x"}), ledgertest.Message(theft),
+	}}
+	raw := tx.Sign(t)
+	check := func(raw []byte, kind abci.CheckTxType) *abci.ResponseCheckTx {
+		resp, err := l.CheckTx(t.Context(), &abci.RequestCheckTx{Tx: raw, Type: kind})
+		require.NoError(t, err)
+		return resp
+	}
+	l.execute(1)
+	l.commit()
+	require.Zero(t, check(raw, abci.CheckTxType_New).Code)
+	l.execute(2)
+	l.commit()
+	require.Zero(t, check(raw, abci.CheckTxType_Recheck).Code)
+	honest := operatorTx(t, 2, ledgertest.Submit(ledgertest.Order(ledgertest.Job(1), blockTime(2))))
+	resp := check(honest, abci.CheckTxType_New)
+	require.Zero(t, resp.Code, "%s: %s", ledgerv1.ResultCode(resp.Code), resp.Log)
 }
 
 func TestAForgedTransactionThatAProposerLetsInIsRefused(t *testing.T) {
@@ -339,7 +405,7 @@ func TestPagesOfMiners(t *testing.T) {
 	second := page(first.GetNextPageToken())
 	require.Len(t, second.GetMiners(), 1)
 	require.Empty(t, second.GetNextPageToken())
-	require.Less(t, 0, len(second.GetMiners()[0].GetPublicKey()))
+	require.NotEmpty(t, second.GetMiners()[0].GetPublicKey())
 	require.NotEqual(t, first.GetMiners()[0].GetMinerId(), second.GetMiners()[0].GetMinerId())
 }
 

@@ -11,8 +11,8 @@ import (
 // maxVerified is how many signatures are remembered: two full mempools' worth at 64 bytes each.
 const maxVerified = 100_000
 
-// verifiedSet remembers signatures that were right when CheckTx saw them, so that FinalizeBlock
-// need not check them again. It holds between limit and twice as many: when the newer half is full
+// verifiedSet remembers signatures that were right when CheckTx saw them, so that rechecks and
+// FinalizeBlock need not check them again. It holds between limit and twice as many: when the newer half is full
 // the older one is forgotten. Wrong signatures are not kept: checking them again is their price.
 type verifiedSet struct {
 	limit int
@@ -64,6 +64,3 @@ func (s *verifiedSet) add(id [sha256.Size]byte) {
 	}
 	s.newer[id] = struct{}{}
 }
-
-// trust is the verifier of rechecks.
-func trust(ed25519.PublicKey, []byte, []byte) bool { return true }

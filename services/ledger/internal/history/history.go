@@ -1,5 +1,6 @@
 // Package history remembers what execution forgets: how each transaction ended, how each job was
-// escrowed and settled, and the leaves of the receipt log.
+// escrowed and settled, and what a proof of a receipt is made of: the nodes of the receipt log's
+// tree, and the roots that each app hash commits to.
 //
 // Execution never reads it, so a node whose history begins late gives the same answers to the
 // same blocks. It is written before the state of the same block is, and on disk before that
@@ -7,7 +8,7 @@
 // again with the same content. Invariant: writing a block again, or again from any earlier block
 // on, ends in the same records.
 //
-// Start at DB.Write.
+// Start at DB.Write; proofs are in proof.go.
 package history
 
 import (
@@ -27,6 +28,8 @@ const (
 	keyTransaction = 't' // + hash: GetTransactionResponse
 	keyJob         = 'j' // + operator + job: GetJobResponse with the escrow's hashes alone
 	keyReceipt     = 'l' // + index in the receipt log: LedgerReceipt
+	keyNode        = 'n' // + level (1 byte) and index of a node of the receipt log's tree: its hash
+	keyRoots       = 'r' // + height of a block that changed the app hash: aitbc.StateRoots
 )
 
 // DB is the history. Reads may run beside one Write.
@@ -42,14 +45,18 @@ type Block struct {
 	TimeUS int64
 	Txs    []state.TxResult
 	Events []state.Event
+	// LogNodes are the nodes that the block completed.
+	LogNodes []state.LogNode
+	// Roots are the state's after the block; nil when it changed nothing.
+	Roots *aitbc.StateRoots
 }
 
 // Write remembers a block, durably.
 func (d *DB) Write(b Block) error {
-	if len(b.Txs) == 0 && len(b.Events) == 0 {
+	if len(b.Txs) == 0 && len(b.Events) == 0 && b.Roots == nil {
 		return nil
 	}
-	w := &blockWriter{db: d, pending: map[string]proto.Message{}}
+	w := &blockWriter{db: d, pending: map[string]proto.Message{}, raw: proofRecords(b.Height, b.LogNodes, b.Roots)}
 	for _, tx := range b.Txs {
 		if err := w.transaction(b, tx); err != nil {
 			return fmt.Errorf("write history of block %d: %w", b.Height, err)

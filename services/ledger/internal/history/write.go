@@ -13,6 +13,7 @@ import (
 type blockWriter struct {
 	db      *DB
 	pending map[string]proto.Message
+	raw     map[string][]byte // records that are no messages
 }
 
 func (w *blockWriter) commit() error {
@@ -26,29 +27,38 @@ func (w *blockWriter) commit() error {
 			return err
 		}
 	}
+	for key, value := range w.raw {
+		if err := batch.Set([]byte(key), value); err != nil {
+			return err
+		}
+	}
 	if err := batch.WriteSync(); err != nil {
 		return err
 	}
 	return batch.Close()
 }
 
-// transaction merges the result with that of the same bytes in another block: a message that was
-// applied once stays applied, though the repeat is refused; of two refusals the later one counts.
+// transaction remembers how a transaction ended. The same bytes can be in several blocks, but are
+// admitted in one of them at most: its results stay, and of refusals as a whole the last one counts.
 func (w *blockWriter) transaction(b Block, tx state.TxResult) error {
 	k := key(keyTransaction, tx.Hash[:])
-	record := &ledgerv1.GetTransactionResponse{}
-	if pending, there := w.pending[k]; there {
-		proto.Merge(record, pending)
-	} else if _, err := w.db.read(k, record); err != nil {
-		return err
+	record, there := w.pending[k].(*ledgerv1.GetTransactionResponse)
+	if !there {
+		record = &ledgerv1.GetTransactionResponse{}
+		if _, err := w.db.read(k, record); err != nil {
+			return err
+		}
 	}
-	w.pending[k] = merge(record, &ledgerv1.GetTransactionResponse{
+	if len(record.GetResults()) > 0 {
+		return nil
+	}
+	w.pending[k] = &ledgerv1.GetTransactionResponse{
 		Found:       true,
 		Height:      b.Height,
 		BlockTimeUs: b.TimeUS,
 		Code:        tx.Code,
 		Results:     results(tx),
-	})
+	}
 	return nil
 }
 
@@ -58,42 +68,6 @@ func results(tx state.TxResult) []*ledgerv1.MessageResult {
 		list[i] = &ledgerv1.MessageResult{Code: m.Code, Detail: m.Detail}
 	}
 	return list
-}
-
-func merge(old, now *ledgerv1.GetTransactionResponse) *ledgerv1.GetTransactionResponse {
-	switch {
-	case !old.GetFound() || len(old.GetResults()) == 0:
-		return now
-	case len(now.GetResults()) == 0:
-		return old
-	}
-	first, last := old, now
-	if last.GetHeight() < first.GetHeight() {
-		first, last = last, first
-	}
-	merged := last
-	if applied(first) {
-		merged = first
-	}
-	merged = &ledgerv1.GetTransactionResponse{
-		Found: true, Height: merged.GetHeight(), BlockTimeUs: merged.GetBlockTimeUs(), Code: merged.GetCode(),
-	}
-	for i, r := range last.GetResults() {
-		if first.GetResults()[i].GetCode() == ledgerv1.ResultCode_RESULT_CODE_UNSPECIFIED {
-			r = first.GetResults()[i]
-		}
-		merged.Results = append(merged.Results, r)
-	}
-	return merged
-}
-
-func applied(record *ledgerv1.GetTransactionResponse) bool {
-	for _, r := range record.GetResults() {
-		if r.GetCode() == ledgerv1.ResultCode_RESULT_CODE_UNSPECIFIED {
-			return true
-		}
-	}
-	return false
 }
 
 func (w *blockWriter) event(b Block, e state.Event) error {
@@ -154,6 +128,8 @@ func settlement(b Block, e state.Event, escrow *ledgerv1.Escrow) *ledgerv1.Settl
 		s.TxHash = e.TxHash[:]
 	case ledgerv1.Settlement_OUTCOME_REFUNDED:
 		s.TxHash = escrow.GetRefundTxHash()
+	case ledgerv1.Settlement_OUTCOME_EXPIRED, ledgerv1.Settlement_OUTCOME_UNSPECIFIED:
+		// An escrow expires by the clock, without a transaction.
 	}
 	return s
 }

@@ -19,6 +19,8 @@ type Chain struct {
 	Time time.Time
 	// Events are the last block's.
 	Events []state.Event
+	// LogNodes are the nodes of the receipt log's tree that the last block completed.
+	LogNodes []state.LogNode
 }
 
 // NewChain starts a chain from genesis.
@@ -44,7 +46,7 @@ func (c *Chain) Block(txs ...[]byte) []state.TxResult {
 	}
 	outcome, err := block.End()
 	require.NoError(c.t, err)
-	c.State, c.Events = outcome.Next, outcome.Events
+	c.State, c.Events, c.LogNodes = outcome.Next, outcome.Events, outcome.LogNodes
 	c.Time = c.Time.Add(time.Second)
 	recounted, err := c.State.Recount()
 	require.NoError(c.t, err)

@@ -35,34 +35,73 @@ type Work struct {
 	MeteredUS   int64
 	Attempt     uint32
 	FullySigned bool
+	// Salt and Result are what the miner signs for.
+	Salt   aitbc.Salt
+	Result []byte
 }
 
-// Receipt signs lease, statement and acceptance of the work. Only a fully signed one has the
-// operator's two signatures.
-func Receipt(w Work) *ledgerv1.RecordReceipt {
+// papers are what is signed of a piece of work.
+type papers struct {
+	lease      aitbc.Lease
+	statement  aitbc.Statement
+	acceptance aitbc.Acceptance
+}
+
+func (w Work) papers() papers {
 	o, digest := w.Order, aitbc.Hash{1, 2, 3}
 	lease := aitbc.Lease{
 		ChainID: ChainID, OrderHash: o.Hash(), JobID: o.JobID, Attempt: w.Attempt, Operator: o.Operator,
 		Miner: ID(w.Miner), Model: "tiny:latest", ModelDigest: digest, IssuedUS: 7,
 	}
 	statement := aitbc.Statement{
-		ChainID: ChainID, JobID: o.JobID, Attempt: w.Attempt, LeaseHash: lease.Hash(), ResultCommitment: aitbc.Hash{8},
-		Model: lease.Model, ModelDigest: digest, ComputeUS: w.ComputeUS, PromptTokens: 3, OutputTokens: 4, Engine: "ollama/0",
+		ChainID: ChainID, JobID: o.JobID, Attempt: w.Attempt, LeaseHash: lease.Hash(),
+		ResultCommitment: aitbc.Commitment(w.Salt, aitbc.ResultHash(w.Result)),
+		Model:            lease.Model, ModelDigest: digest, ComputeUS: w.ComputeUS, PromptTokens: 3, OutputTokens: 4, Engine: "ollama/0",
 	}
 	acceptance := aitbc.Acceptance{ChainID: ChainID, JobID: o.JobID, StatementHash: statement.Hash(), MeteredUS: w.MeteredUS}
+	return papers{lease, statement, acceptance}
+}
+
+// Receipt signs lease, statement and acceptance of the work. Only a fully signed one has the
+// operator's two signatures.
+func Receipt(w Work) *ledgerv1.RecordReceipt {
+	p, o := w.papers(), w.Order
 	m := &ledgerv1.RecordReceipt{
-		JobId: o.JobID[:], Attempt: w.Attempt, Miner: lease.Miner[:], Model: lease.Model, ModelDigest: digest[:],
-		LeaseIssuedUs: lease.IssuedUS, ResultCommitment: statement.ResultCommitment[:], ComputeUs: w.ComputeUS,
-		PromptTokens: 3, OutputTokens: 4, Engine: statement.Engine, MeteredUs: w.MeteredUS,
-		StatementSignature: aitbc.Sign(Key(w.Miner), statement.SigningBytes()),
+		JobId: o.JobID[:], Attempt: w.Attempt, Miner: p.lease.Miner[:], Model: p.lease.Model, ModelDigest: p.lease.ModelDigest[:],
+		LeaseIssuedUs: p.lease.IssuedUS, ResultCommitment: p.statement.ResultCommitment[:], ComputeUs: w.ComputeUS,
+		PromptTokens: 3, OutputTokens: 4, Engine: p.statement.Engine, MeteredUs: w.MeteredUS,
+		StatementSignature: aitbc.Sign(Key(w.Miner), p.statement.SigningBytes()),
 	}
 	if w.FullySigned {
 		m.Operator = o.Operator[:]
-		m.LeaseSignature = aitbc.Sign(Key("operator"), lease.SigningBytes())
-		m.AcceptanceSignature = aitbc.Sign(Key("operator"), acceptance.SigningBytes())
+		m.LeaseSignature = aitbc.Sign(Key("operator"), p.lease.SigningBytes())
+		m.AcceptanceSignature = aitbc.Sign(Key("operator"), p.acceptance.SigningBytes())
 	}
 	return m
 }
+
+// Receipt gives the receipt that a coordinator shows of the work, once it is paid.
+func (w Work) Receipt() *aitbc.Receipt {
+	p, o := w.papers(), w.Order
+	paid := aitbc.Price(micros(w.MeteredUS), o.Price, o.MaxPrice)
+	return &aitbc.Receipt{
+		ID: o.JobID.ReceiptID(), JobID: o.JobID, Client: o.Client, Operator: o.Operator, Miner: p.lease.Miner,
+		Paid: paid, Refunded: o.MaxPrice - paid, ResultHash: aitbc.ResultHash(w.Result), Attempt: w.Attempt,
+		Model: p.lease.Model, ModelDigest: p.lease.ModelDigest,
+		Meter: aitbc.Meter{
+			Metered: micros(w.MeteredUS), Compute: micros(w.ComputeUS), ExecutionLimit: micros(o.ExecutionLimitUS),
+			PricePerSecond: o.Price, MaxPrice: o.MaxPrice, PromptTokens: 3, OutputTokens: 4,
+		},
+		Evidence: aitbc.Evidence{
+			Order: o.SigningBytes(), Salt: w.Salt[:], OperatorKey: Public("operator"), MinerKey: Public(w.Miner),
+			Lease: p.lease.SigningBytes(), LeaseSignature: aitbc.Sign(Key("operator"), p.lease.SigningBytes()),
+			Statement: p.statement.SigningBytes(), StatementSignature: aitbc.Sign(Key(w.Miner), p.statement.SigningBytes()),
+			Acceptance: p.acceptance.SigningBytes(), AcceptanceSignature: aitbc.Sign(Key("operator"), p.acceptance.SigningBytes()),
+		},
+	}
+}
+
+func micros(us int64) time.Duration { return time.Duration(us) * time.Microsecond }
 
 // Message wraps one of the messages. It panics for anything else.
 func Message(m any) *ledgerv1.Message {

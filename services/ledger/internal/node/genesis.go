@@ -50,7 +50,7 @@ func ensureGenesis(home string, genesis *state.Genesis, validator crypto.PubKey)
 		return fmt.Errorf("look for genesis: %w", err)
 	}
 	if genesis == nil {
-		return fmt.Errorf("%s is not there, and no genesis was given: copy the network's, or start a network with `aitbcd dev`", path)
+		return fmt.Errorf("%s is not there, and no genesis was given: copy the network's, or make a network of your own with `aitbcd ledger init`", path)
 	}
 	if _, err := state.New(*genesis); err != nil {
 		return err

@@ -48,4 +48,5 @@ func TestWithoutAGenesisTheErrorSaysWhereItBelongs(t *testing.T) {
 	t.Parallel()
 	err := Prepare(Config{Home: t.TempDir(), P2PListen: "127.0.0.1:0", Heartbeat: time.Second})
 	require.ErrorContains(t, err, "genesis.json")
+	require.ErrorContains(t, err, "aitbcd ledger init")
 }

@@ -1,11 +1,13 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
 
 	"github.com/cometbft/cometbft/libs/log"
+	"github.com/cometbft/cometbft/libs/service"
 )
 
 // cometLog writes CometBFT's log to ours. Its info is our debug: it writes several lines a block.
@@ -27,7 +29,24 @@ func (l cometLog) Info(msg string, keyvals ...any) { l.write(slog.LevelDebug, ms
 func (l cometLog) Warn(msg string, keyvals ...any) { l.write(slog.LevelWarn, msg, keyvals) }
 
 // Error implements log.Logger.
-func (l cometLog) Error(msg string, keyvals ...any) { l.write(slog.LevelError, msg, keyvals) }
+func (l cometLog) Error(msg string, keyvals ...any) {
+	level := slog.LevelError
+	if harmless(keyvals) {
+		level = slog.LevelDebug
+	}
+	l.write(level, msg, keyvals)
+}
+
+// harmless tells the error of stopping something twice: CometBFT stops every websocket connection
+// once more when its reader has ended, which is whenever a subscriber leaves.
+func harmless(keyvals []any) bool {
+	for _, value := range keyvals {
+		if err, ok := value.(error); ok && errors.Is(err, service.ErrAlreadyStopped) {
+			return true
+		}
+	}
+	return false
+}
 
 // With implements log.Logger.
 func (l cometLog) With(keyvals ...any) log.Logger {

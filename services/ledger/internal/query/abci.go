@@ -30,6 +30,8 @@ func (s *Service) ABCI(ctx context.Context, path string, data []byte) ([]byte, e
 		return call(ctx, data, &ledgerv1.GetJobRequest{}, s.GetJob)
 	case ledgerv1.LedgerService_GetTransaction_FullMethodName:
 		return call(ctx, data, &ledgerv1.GetTransactionRequest{}, s.GetTransaction)
+	case ledgerv1.LedgerService_GetReceiptProof_FullMethodName:
+		return call(ctx, data, &ledgerv1.GetReceiptProofRequest{}, s.GetReceiptProof)
 	default:
 		return nil, apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_ROUTE_NOT_FOUND, "%.128q is not a method that reads the ledger", path)
 	}

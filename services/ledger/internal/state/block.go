@@ -27,6 +27,7 @@ type Block struct {
 	timeUS   int64
 	cutOffUS int64
 	log      receiptLog
+	logNodes []LogNode
 	verify   Verifier
 	events   []Event
 }
@@ -39,6 +40,8 @@ type Outcome struct {
 	Writes []Write
 	// Events are what happened to jobs, in order.
 	Events []Event
+	// LogNodes are the nodes of the receipt log's tree that it completed.
+	LogNodes []LogNode
 }
 
 // Write is an entry to be stored; a nil value: to be deleted.
@@ -98,9 +101,6 @@ func (s *State) Begin(ctx Context, verify Verifier) *Block {
 	return b
 }
 
-// SetVerifier changes who checks the signatures of what is applied next.
-func (b *Block) SetVerifier(verify Verifier) { b.verify = verify }
-
 // nowUS is the ledger's clock in this block.
 func (b *Block) nowUS() int64 { return b.timeUS - b.cutOffUS }
 
@@ -124,7 +124,7 @@ func (b *Block) End() (Outcome, error) {
 	if err := next.complete(); err != nil {
 		return Outcome{}, fmt.Errorf("end block %d: %w", b.height, err)
 	}
-	return Outcome{Next: next, Writes: writes, Events: b.events}, nil
+	return Outcome{Next: next, Writes: writes, Events: b.events, LogNodes: b.logNodes}, nil
 }
 
 // settleEntries brings the next state's tree and supply up to what was written.

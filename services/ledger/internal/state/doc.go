@@ -12,6 +12,7 @@
 //   - balances + escrows + stakes + unbonding + burned = supply, checked at every block's end.
 //   - Bad input gives a code, never a panic. A panic means that an entry of our own is corrupt.
 //   - Messages are applied one by one; one that is refused leaves no trace.
+//   - A transaction is admitted at most once, whatever becomes of its messages.
 //
 // Time is the ledger's clock: block time less the cut-off, the sum of what every gap between
 // blocks exceeded [Params.MaxBlockGapUS] by. An outage therefore lets nothing expire. Only the

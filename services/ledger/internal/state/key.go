@@ -19,6 +19,8 @@ const (
 	keyParams   = 'p' // alone: Params
 	keyReplay   = 'r' // + operator + job: the minute its order expires in
 	keyMinute   = 't' // + minute + operator + job: replay keys by minute
+	keyTx       = 'x' // + SHA-256 of what its signer signed: a transaction without sequence that is in a block
+	keyTxMinute = 'y' // + minute + the same: those by the minute they expire in
 )
 
 // present is the value of entries that are only there or not.
@@ -44,7 +46,8 @@ func accountKey(id aitbc.AccountID) string  { return string(append([]byte{keyAcc
 func minerKey(id aitbc.AccountID) string    { return string(append([]byte{keyMiner}, id[:]...)) }
 func operatorKey(id aitbc.AccountID) string { return string(append([]byte{keyOperator}, id[:]...)) }
 func escrowKey(ref jobRef) string           { return string(append([]byte{keyEscrow}, ref.bytes()...)) }
-func replayKey(ref jobRef) string           { return string(append([]byte{keyReplay}, ref.bytes()...)) }
+
+func replayKey(ref jobRef) string { return string(append([]byte{keyReplay}, ref.bytes()...)) }
 
 func grantKey(client, operator aitbc.AccountID) string {
 	return string(append(append([]byte{keyGrant}, client[:]...), operator[:]...))
@@ -54,6 +57,18 @@ func grantKey(client, operator aitbc.AccountID) string {
 func timeKey(prefix byte, at int64, ref jobRef) string {
 	key := binary.BigEndian.AppendUint64([]byte{prefix}, uint64(at))
 	return string(append(key, ref.bytes()...))
+}
+
+func txKey(body aitbc.Hash) string { return string(append([]byte{keyTx}, body[:]...)) }
+
+func txMinuteKey(minute int64, body aitbc.Hash) string {
+	key := binary.BigEndian.AppendUint64([]byte{keyTxMinute}, uint64(minute))
+	return string(append(key, body[:]...))
+}
+
+// bodyAtEnd reads the hash that a transaction's minute key ends with.
+func bodyAtEnd(key string) aitbc.Hash {
+	return aitbc.Hash([]byte(key[len(key)-len(aitbc.Hash{}):]))
 }
 
 // timeEnd is the first key of its prefix behind all keys up to and with this time.

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -9,38 +8,7 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
-	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
 )
-
-const (
-	tagReceipt = "aitbc/receipt/v1"
-	tagState   = "aitbc/state/v1"
-
-	receiptVersion = 1
-)
-
-// LeafBytes gives the one encoding of a receipt as a leaf of the receipt log: domain tag, then the
-// fields in the order of their numbers.
-func LeafBytes(r *ledgerv1.LedgerReceipt) []byte {
-	w := &writer{buf: make([]byte, 0, 320)}
-	w.text(tagReceipt)
-	w.uint32(r.GetVersion())
-	w.fixed(r.GetJobId())
-	w.fixed(r.GetClient())
-	w.fixed(r.GetOperator())
-	w.fixed(r.GetMiner())
-	w.uint32(r.GetAttempt())
-	w.fixed(r.GetOrderHash())
-	w.fixed(r.GetLeaseHash())
-	w.fixed(r.GetStatementHash())
-	w.fixed(r.GetResultCommitment())
-	w.int64(r.GetComputeUs())
-	w.int64(r.GetMeteredUs())
-	w.int64(r.GetPaidUaitbc())
-	w.int64(r.GetRefundedUaitbc())
-	w.uint64(r.GetLogIndex())
-	return w.buf
-}
 
 // receiptLog is the receipt log as execution needs it: the compact range of RFC 6962's tree.
 type receiptLog struct{ rng *compact.Range }
@@ -74,11 +42,37 @@ func (l receiptLog) clone() receiptLog {
 	return copied
 }
 
-func (l receiptLog) add(leaf []byte) {
-	if err := l.rng.Append(rfc6962.DefaultHasher.HashLeaf(leaf), nil); err != nil {
+// add appends a leaf and gives the nodes of the log's tree that it made complete, its own first.
+func (l receiptLog) add(leaf []byte) []LogNode {
+	hash := rfc6962.DefaultHasher.HashLeaf(leaf)
+	var nodes []LogNode
+	err := l.rng.Append(hash, func(id compact.NodeID, hash []byte) {
+		nodes = append(nodes, LogNode{ID: id, Hash: aitbc.Hash(hash)})
+	})
+	if err != nil {
 		panic(err) // only a range that does not begin at 0 and does not fit gives one
 	}
+	return nodes
 }
+
+// LogNode is a node of the receipt log's tree: a leaf or a complete subtree. It never changes.
+type LogNode struct {
+	ID   compact.NodeID
+	Hash aitbc.Hash
+}
+
+// LogNodes gives the nodes that every proof of a receipt yet to come leads past.
+func (s *State) LogNodes() []LogNode {
+	hashes := s.log.rng.Hashes()
+	nodes := make([]LogNode, len(hashes))
+	for i, id := range compact.RangeNodes(0, s.log.size(), nil) {
+		nodes[i] = LogNode{ID: id, Hash: aitbc.Hash(hashes[i])}
+	}
+	return nodes
+}
+
+// Roots gives what the app hash commits to.
+func (s *State) Roots() aitbc.StateRoots { return s.roots }
 
 // root gives the log's root hash.
 func (l receiptLog) root() []byte {
@@ -90,17 +84,6 @@ func (l receiptLog) root() []byte {
 		panic(err)
 	}
 	return root
-}
-
-// appHash commits to the entries and to the receipt log: SHA-256 of domain tag, the entries' root,
-// the log's size and the log's root. Height and time are not in it (see the package comment).
-func appHash(live aitbc.Hash, log receiptLog) aitbc.Hash {
-	w := &writer{}
-	w.text(tagState)
-	w.fixed(live[:])
-	w.uint64(log.size())
-	w.fixed(log.root())
-	return sha256.Sum256(w.buf)
 }
 
 // price gives what metered microseconds cost. A time.Duration holds 292 years of them, which is

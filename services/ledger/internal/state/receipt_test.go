@@ -120,9 +120,10 @@ func TestTheAppHashCommitsToAllReceipts(t *testing.T) {
 	log := factory.NewEmptyRange(0)
 	for n := range 5 {
 		require.Equal(t, ok, c.One("operator", receipt(c.Escrow(n), int64(n))))
-		leaf := c.Events[0].Settlement.Receipt
-		require.Equal(t, uint64(n), leaf.GetLogIndex())
-		require.NoError(t, log.Append(rfc6962.DefaultHasher.HashLeaf(state.LeafBytes(leaf)), nil))
+		leaf, err := aitbc.ReceiptLeafOf(c.Events[0].Settlement.Receipt)
+		require.NoError(t, err)
+		require.Equal(t, uint64(n), leaf.LogIndex)
+		require.NoError(t, log.Append(rfc6962.DefaultHasher.HashLeaf(leaf.Bytes()), nil))
 	}
 	meta := c.State.Meta()
 	require.Equal(t, uint64(5), meta.LogSize)

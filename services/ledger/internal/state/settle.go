@@ -141,30 +141,28 @@ func (b *Block) pay(e *envelope, c *claim, escrow Escrow) {
 	if paid > 0 {
 		b.credit(c.lease.Miner, paid)
 	}
-	leaseHash, statementHash := c.statement.LeaseHash, c.acceptance.StatementHash
-	receipt := &ledgerv1.LedgerReceipt{
-		Version:          receiptVersion,
-		JobId:            c.ref.job[:],
-		Client:           escrow.Client[:],
-		Operator:         c.ref.operator[:],
-		Miner:            c.lease.Miner[:],
+	leaf := aitbc.ReceiptLeaf{
+		JobID:            c.ref.job,
 		Attempt:          c.lease.Attempt,
-		OrderHash:        escrow.OrderHash[:],
-		LeaseHash:        leaseHash[:],
-		StatementHash:    statementHash[:],
-		ResultCommitment: c.statement.ResultCommitment[:],
-		ComputeUs:        c.statement.ComputeUS,
-		MeteredUs:        c.acceptance.MeteredUS,
-		PaidUaitbc:       int64(paid),
-		RefundedUaitbc:   int64(refunded),
+		Client:           escrow.Client,
+		Operator:         c.ref.operator,
+		Miner:            c.lease.Miner,
+		OrderHash:        escrow.OrderHash,
+		LeaseHash:        c.statement.LeaseHash,
+		StatementHash:    c.acceptance.StatementHash,
+		ResultCommitment: c.statement.ResultCommitment,
+		ComputeUS:        c.statement.ComputeUS,
+		MeteredUS:        c.acceptance.MeteredUS,
+		Paid:             paid,
+		Refunded:         refunded,
 		LogIndex:         b.log.size(),
 	}
-	b.log.add(LeafBytes(receipt))
+	b.logNodes = append(b.logNodes, b.log.add(leaf.Bytes())...)
 	b.events = append(b.events, Event{
 		Kind: Settled, Operator: c.ref.operator, Job: c.ref.job, TxHash: e.hash,
 		Settlement: Settlement{
 			Outcome: ledgerv1.Settlement_OUTCOME_PAID, Client: escrow.Client,
-			Paid: paid, Refunded: refunded, Receipt: receipt,
+			Paid: paid, Refunded: refunded, Receipt: leaf.Proto(),
 		},
 	})
 }
@@ -190,10 +188,10 @@ func (b *Block) expire() {
 	}
 }
 
-// maxPrunedPerBlock bounds the replay keys forgotten in one block.
+// maxPrunedPerBlock bounds the orders and the transactions forgotten in one block, each.
 const maxPrunedPerBlock = 10_000
 
-// prune forgets the replay keys of minutes that have passed: their orders have expired.
+// prune forgets the orders and transactions of minutes that have passed: they have expired.
 func (b *Block) prune() {
 	passed := b.nowUS()/minuteUS - 1
 	if passed < 0 {
@@ -202,5 +200,9 @@ func (b *Block) prune() {
 	for _, key := range first(b.entries, keyMinute, timeEnd(keyMinute, passed), maxPrunedPerBlock) {
 		b.remove(key)
 		b.remove(replayKey(refAtEnd(key)))
+	}
+	for _, key := range first(b.entries, keyTxMinute, timeEnd(keyTxMinute, passed), maxPrunedPerBlock) {
+		b.remove(key)
+		b.remove(txKey(bodyAtEnd(key)))
 	}
 }

@@ -19,6 +19,7 @@ type State struct {
 	info     Info
 	params   Params
 	cutOffUS int64
+	roots    aitbc.StateRoots
 	appHash  aitbc.Hash
 	// height and timeUS are beside the hashed state.
 	height int64
@@ -122,6 +123,12 @@ func checkEntry(key string, value []byte) error {
 	case keyDue, keyMinute:
 		r.uint8()
 		want += 8 + jobRefSize
+	case keyTx:
+		r.uint8()
+		want += len(aitbc.Hash{})
+	case keyTxMinute:
+		r.uint8()
+		want += 8 + len(aitbc.Hash{})
 	case keyInfo:
 		readInfo(r)
 	case keyParams:
@@ -152,7 +159,8 @@ func (s *State) complete() error {
 	if total := s.supply.Total(); total != s.info.Supply {
 		return fmt.Errorf("%w: the parts of the supply sum to %d, want %d", errCorrupt, total, s.info.Supply)
 	}
-	s.appHash = appHash(s.tree.Root(), s.log)
+	s.roots = aitbc.StateRoots{Entries: s.tree.Root(), LogSize: s.log.size(), LogRoot: aitbc.Hash(s.log.root())}
+	s.appHash = s.roots.AppHash()
 	return nil
 }
 

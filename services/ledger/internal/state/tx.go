@@ -129,8 +129,9 @@ func kindOf(m *ledgerv1.Message) (kind string, job aitbc.JobID) {
 }
 
 // admit checks what concerns the transaction as a whole, the signature last because it costs most.
-// It then remembers the signer's key and uses the sequence number up, whatever becomes of the
-// messages: a transaction must not be good for a second try that its signer no longer wants.
+// It then remembers the signer's key and sees to it that this transaction is never admitted again,
+// whatever becomes of the messages: it must not be good for a second try that its signer no longer
+// wants.
 func (b *Block) admit(e *envelope) *refusal {
 	if e.body.GetChainId() != b.base.info.ChainID {
 		return refuse(ledgerv1.ResultCode_RESULT_CODE_WRONG_CHAIN, "for chain %.64q, this is %q", e.body.GetChainId(), b.base.info.ChainID)
@@ -149,7 +150,8 @@ func (b *Block) admit(e *envelope) *refusal {
 	if e.sequenced && e.body.GetSequence() != account.NextSequence {
 		return refuse(ledgerv1.ResultCode_RESULT_CODE_BAD_SEQUENCE, "sequence is %d, want %d", e.body.GetSequence(), account.NextSequence)
 	}
-	if !b.verify(key, aitbc.TxSigningBytes(e.raw.GetBody()), e.raw.GetSignature()) {
+	signed := aitbc.TxSigningBytes(e.raw.GetBody())
+	if !b.verify(key, signed, e.raw.GetSignature()) {
 		return refuse(ledgerv1.ResultCode_RESULT_CODE_BAD_SIGNATURE, "the signature does not check")
 	}
 	if e.sequenced || len(account.PublicKey) == 0 {
@@ -159,6 +161,20 @@ func (b *Block) admit(e *envelope) *refusal {
 		}
 		b.putAccount(e.signer, account)
 	}
+	if e.sequenced {
+		return nil
+	}
+	return b.once(hashOf(signed), e.body.GetExpiresUs())
+}
+
+// once admits a transaction without sequence the first time only. It is known by what was signed,
+// and remembered until it has expired.
+func (b *Block) once(body aitbc.Hash, expiresUS int64) *refusal {
+	if _, there := b.entries.Get(txKey(body)); there {
+		return refuse(ledgerv1.ResultCode_RESULT_CODE_DUPLICATE_TX, "the transaction is in a block, or waits for one, already")
+	}
+	b.put(txKey(body), present)
+	b.put(txMinuteKey(expiresUS/minuteUS, body), present)
 	return nil
 }
 

@@ -35,6 +35,7 @@ const (
 	outOfRange            = ledgerv1.ResultCode_RESULT_CODE_OUT_OF_RANGE
 	tooLate               = ledgerv1.ResultCode_RESULT_CODE_TOO_LATE
 	alreadyRefunding      = ledgerv1.ResultCode_RESULT_CODE_ALREADY_REFUNDING
+	duplicateTx           = ledgerv1.ResultCode_RESULT_CODE_DUPLICATE_TX
 )
 
 func transfer(to string, amount int64) *ledgerv1.Transfer {
@@ -204,4 +205,52 @@ func TestCheckKeepsOnlyWhatApplies(t *testing.T) {
 	require.Equal(t, ok, code, "the refused one did not use the sequence up")
 	code, _ = block.Check(good).Verdict()
 	require.Equal(t, badSequence, code)
+}
+
+// A repeat needs nobody's consent: the bytes are public once they are in a block.
+func TestARefusedMessageIsNotAppliedWhenItsBytesComeAgain(t *testing.T) {
+	t.Parallel()
+	c := ledgertest.NewChain(t, ledgertest.Genesis())
+	good := ledgertest.Order(ledgertest.Job(1), c.Now())
+	poor := ledgertest.Order(ledgertest.Job(2), c.Now())
+	poor.MaxPrice = c.Balance("client") // no longer there once the first is escrowed
+	tx := ledgertest.Tx{Signer: "operator", Expires: c.Now().Add(time.Minute), Messages: []*ledgerv1.Message{
+		ledgertest.Message(ledgertest.Submit(good)), ledgertest.Message(ledgertest.Submit(poor)),
+	}}
+	raw := tx.Sign(t)
+	results := c.Block(raw, raw)
+	require.Equal(t, ok, results[0].Messages[0].Code)
+	require.Equal(t, insufficientAllowance, results[0].Messages[1].Code)
+	require.Equal(t, duplicateTx, results[1].Code)
+	require.Equal(t, ok, c.One("operator", refund(good))) // the money comes back
+	c.Wait(3 * time.Second)
+	again := c.Block(raw)[0]
+	require.Equal(t, duplicateTx, again.Code)
+	require.Empty(t, again.Messages)
+	_, open := c.State.Escrow(ledgertest.ID("operator"), ledgertest.Job(2))
+	require.False(t, open)
+}
+
+func TestATransactionIsAdmittedOnceEvenWhenAllOfItIsRefused(t *testing.T) {
+	t.Parallel()
+	c := ledgertest.NewChain(t, ledgertest.Genesis())
+	early := ledgertest.Order(ledgertest.Job(1), c.Now())
+	tx := ledgertest.Tx{
+		Signer: "operator", Expires: c.Now().Add(90 * time.Second),
+		Messages: []*ledgerv1.Message{ledgertest.Message(refund(early))},
+	}
+	raw := tx.Sign(t)
+	check := c.State.Begin(state.Context{Height: 1, Time: c.Time}, aitbc.Verify)
+	for range 2 {
+		code, _ := check.Check(raw).Verdict()
+		require.Equal(t, notOpen, code, "a check that takes nothing remembers nothing")
+	}
+	require.Equal(t, notOpen, c.Block(raw)[0].Messages[0].Code)
+	require.Equal(t, ok, c.One("operator", ledgertest.Submit(early)))
+	for c.Now().Before(tx.Expires) {
+		require.Equal(t, duplicateTx, c.Block(raw)[0].Code)
+		c.Time = c.Time.Add(min(9*time.Second, tx.Expires.Sub(c.Now())))
+	}
+	require.Equal(t, duplicateTx, c.Block(raw)[0].Code)
+	require.Equal(t, expired, c.Block(raw)[0].Code)
 }

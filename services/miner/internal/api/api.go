@@ -81,7 +81,7 @@ func newAPI(ctx context.Context, listener net.Listener, config Config, deps Deps
 	if a.conn, err = a.server.Conn(); err != nil {
 		return nil, err
 	}
-	rest, err := gateway.New(ctx, gateway.Options{Logger: deps.Log, Metrics: metrics}, a.conn, gateway.Service{
+	rest, err := gateway.New(ctx, gateway.Options{Logger: deps.Log, Metrics: metrics, Authorizer: authorizer}, a.conn, gateway.Service{
 		Descriptor: minerv1.File_aitbc_miner_v1_miner_service_proto.Services().ByName("MinerService"),
 		Register:   minerv1.RegisterMinerServiceHandler,
 	})

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -14,10 +15,11 @@ const (
 	// preface begins HTTP/2 without TLS (RFC 9113, 3.4); no HTTP/1 method begins like it.
 	preface = "PRI "
 	// sniffLimit is how long a connection may take to say its first bytes.
-	sniffLimit = 10 * time.Second
+	sniffLimit = 3 * time.Second
 	// acceptPause is how long to wait after a connection that could not be accepted.
 	acceptPause = 50 * time.Millisecond
-	// maxSniffed bounds the connections that have not said anything yet.
+	// maxSniffed bounds the connections that have not been handed over yet. One more ends the oldest
+	// of them: whoever means it has long said something by then.
 	maxSniffed = 256
 )
 
@@ -37,7 +39,7 @@ func (s *split) Run(ctx context.Context) error {
 	var sniffers sync.WaitGroup
 	defer sniffers.Wait()
 	defer context.AfterFunc(ctx, func() { _ = s.listener.Close() })() // ends Accept
-	room := make(chan struct{}, maxSniffed)
+	waiting := &queue{bound: maxSniffed}
 	for {
 		conn, err := s.listener.Accept()
 		if ctx.Err() != nil {
@@ -50,10 +52,10 @@ func (s *split) Run(ctx context.Context) error {
 			pause(ctx)
 			continue
 		}
-		room <- struct{}{}
+		sniffCtx, leave := waiting.join(ctx)
 		sniffers.Go(func() {
-			defer func() { <-room }()
-			s.sniff(ctx, conn)
+			defer leave()
+			s.sniff(sniffCtx, conn)
 		})
 	}
 }
@@ -64,6 +66,31 @@ func pause(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
+	}
+}
+
+// queue holds who waits, up to a bound.
+type queue struct {
+	bound int
+
+	mu      sync.Mutex
+	waiting list.List // of context.CancelFunc, oldest first
+}
+
+// join gives a context that ends when leave is called, or when too many have joined since.
+func (q *queue) join(ctx context.Context) (_ context.Context, leave func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.waiting.Len() >= q.bound {
+		q.waiting.Remove(q.waiting.Front()).(context.CancelFunc)()
+	}
+	place := q.waiting.PushBack(cancel)
+	return ctx, func() {
+		cancel()
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.waiting.Remove(place) // nothing, when it is no longer there
 	}
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"net"
 	"os"
 	"testing"
@@ -49,6 +50,37 @@ func TestConnectionsAreDividedByTheirFirstBytes(t *testing.T) {
 	require.Error(t, err)
 	require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
 
+	cancel()
+	require.NoError(t, <-ended)
+}
+
+// The owner's port answers however many others connect and say nothing.
+func TestSilentConnectionsDoNotBlockTheOwner(t *testing.T) {
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	s := newSplit(listener)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	dial := func() net.Conn {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", listener.Addr().String())
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		return conn
+	}
+	began := time.Now()
+	oldest := dial()
+	for range maxSniffed {
+		dial()
+	}
+	_, err = dial().Write([]byte("GET / HTTP/1.1\r\n"))
+	require.NoError(t, err)
+	owner, err := s.rest.Accept()
+	require.NoError(t, err)
+	require.NoError(t, owner.Close())
+	_, err = oldest.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF, "it made room")
+	require.Less(t, time.Since(began), sniffLimit, "nobody had to wait for the others' time to pass")
 	cancel()
 	require.NoError(t, <-ended)
 }

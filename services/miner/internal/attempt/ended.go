@@ -20,27 +20,33 @@ const (
 	maxMessage = 1000
 )
 
-// ended remembers the attempts that ended without a result.
-type ended struct {
-	byLease map[string]*coordinatorv1.AttemptFailure
-	order   []string // oldest first
-	untold  []string // in the order of telling
+// offered names a lease by who gave it: anybody can give a lease any id.
+type offered struct {
+	by party
+	id string
 }
 
-func newEnded() ended { return ended{byLease: map[string]*coordinatorv1.AttemptFailure{}} }
+// ended remembers the attempts that ended without a result.
+type ended struct {
+	byLease map[offered]*coordinatorv1.AttemptFailure
+	order   []offered // oldest first
+	untold  []offered // in the order of telling
+}
+
+func newEnded() ended { return ended{byLease: map[offered]*coordinatorv1.AttemptFailure{}} }
 
 // fail notes a failure that the coordinator must hear of.
-func (e *ended) fail(id string, err error) {
-	e.note(id, err)
-	e.again(id)
+func (e *ended) fail(l offered, err error) {
+	e.note(l, err)
+	e.again(l)
 }
 
 // note notes a failure that nobody needs to hear of unless the lease comes again.
-func (e *ended) note(id string, err error) {
-	if e.byLease[id] == nil {
-		e.order = append(e.order, id)
+func (e *ended) note(l offered, err error) {
+	if e.byLease[l] == nil {
+		e.order = append(e.order, l)
 	}
-	e.byLease[id] = wireFailure(id, err)
+	e.byLease[l] = wireFailure(l.id, err)
 	for len(e.order) > maxEnded {
 		delete(e.byLease, e.order[0])
 		e.told(e.order[0])
@@ -49,24 +55,26 @@ func (e *ended) note(id string, err error) {
 }
 
 // again has a known failure told, once more; false: it is not known.
-func (e *ended) again(id string) bool {
-	if e.byLease[id] == nil {
+func (e *ended) again(l offered) bool {
+	if e.byLease[l] == nil {
 		return false
 	}
-	if !slices.Contains(e.untold, id) {
-		e.untold = append(e.untold, id)
+	if !slices.Contains(e.untold, l) {
+		e.untold = append(e.untold, l)
 	}
 	return true
 }
 
-func (e *ended) told(id string) {
-	e.untold = slices.DeleteFunc(e.untold, func(other string) bool { return other == id })
+func (e *ended) told(l offered) {
+	e.untold = slices.DeleteFunc(e.untold, func(other offered) bool { return other == l })
 }
 
-func (e *ended) toTell() []*coordinatorv1.AttemptFailure {
+func (e *ended) toTell(concerns func(party) bool) []*coordinatorv1.AttemptFailure {
 	var failures []*coordinatorv1.AttemptFailure
-	for _, id := range e.untold {
-		failures = append(failures, e.byLease[id])
+	for _, l := range e.untold {
+		if concerns(l.by) {
+			failures = append(failures, e.byLease[l])
+		}
 	}
 	return failures
 }

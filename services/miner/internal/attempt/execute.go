@@ -33,7 +33,7 @@ func (r *Runner) execute(ctx context.Context, x *run) {
 	}
 	r.mu.Unlock()
 
-	out := r.attempt(ctx, x.job)
+	out := r.attempt(ctx, x)
 	if out.err == nil {
 		out.err = r.sign(x, &out)
 	}
@@ -56,7 +56,8 @@ func (r *Runner) checkDigest(ctx context.Context, j job, model string) error {
 }
 
 // attempt asks the engine. Its outcome has no error when there is something to sign.
-func (r *Runner) attempt(ctx context.Context, j job) outcome {
+func (r *Runner) attempt(ctx context.Context, x *run) outcome {
+	j := x.job
 	model := executor.FullName(j.lease.Model)
 	engine, err := r.engine(ctx)
 	if err != nil {
@@ -79,6 +80,7 @@ func (r *Runner) attempt(ctx context.Context, j job) outcome {
 	out := outcome{engine: engine}
 	out.answer, out.err = r.deps.Executor.Generate(ctx, executor.Request{
 		Model: model, Prompt: j.wire.GetPrompt(), Options: options(j.wire.GetOptions()), Limit: j.limit,
+		Heard: func(piece string) { r.hear(x, piece) },
 	})
 	out.use = stopWatch()
 	if err := <-checked; err != nil {
@@ -132,28 +134,29 @@ func (r *Runner) finish(x *run, out *outcome) {
 		out.err = errors.Join(errRevoked, r.deps.Spool.Revoke(id, time.Now()))
 		r.failed++
 	case out.signed:
+		r.owners[id] = x.job.operator.party()
 		r.completed++
 	default:
 		r.forget(id)
 		r.failed++
-		out.err = r.bookFailure(id, out.err)
+		out.err = r.bookFailure(offered{x.job.operator.party(), id}, out.err)
 		r.lookNow()
 	}
 	r.deps.Metrics.ended(*out)
 }
 
 // bookFailure notes why a run has no result. The mutex is held.
-func (r *Runner) bookFailure(id string, err error) error {
+func (r *Runner) bookFailure(l offered, err error) error {
 	switch {
 	case errors.Is(err, errRevoked):
-		r.ended.note(id, &executor.Failure{Reason: cancelled, Message: "it was revoked"})
+		r.ended.note(l, &executor.Failure{Reason: cancelled, Message: "it was revoked"})
 	case errors.Is(err, errSettle):
-		r.ended.fail(id, &executor.Failure{Reason: cancelled, Message: "it was stopped before the engine had said anything"})
+		r.ended.fail(l, &executor.Failure{Reason: cancelled, Message: "it was stopped before the engine had said anything"})
 	case errors.Is(err, errLeaving), errors.Is(err, context.Canceled):
 		err = &executor.Failure{Reason: minerLost, Message: "the miner leaves"}
-		r.ended.fail(id, err)
+		r.ended.fail(l, err)
 	default:
-		r.ended.fail(id, err)
+		r.ended.fail(l, err)
 	}
 	return err
 }

@@ -192,7 +192,7 @@ func TestARevocationThatComesWithTheAnswerIsObeyed(t *testing.T) {
 	var b *bench
 	var lease *coordinatorv1.Lease
 	b = newBench(t, attempt.Config{}, func(context.Context) (executor.Answer, error) {
-		if err := b.Revoke(lease.GetLeaseId(), false); err != nil {
+		if err := b.Revoke(b.op(), lease.GetLeaseId(), false); err != nil {
 			return executor.Answer{}, err
 		}
 		return executor.Answer{Text: []byte("done"), OutputTokens: 1, Complete: true}, nil
@@ -216,7 +216,7 @@ func TestAFailureIsToldOnceAndAgainWhenAsked(t *testing.T) {
 	require.LessOrEqual(t, len(failure.GetMessage()), 1000)
 	_, err := proto.Marshal(failure)
 	require.NoError(t, err, "cut in the middle of a character it would not be a proto string")
-	b.FailureTold(lease.GetLeaseId())
+	b.FailureTold(b.op(), lease.GetLeaseId())
 	require.Empty(t, b.Report().Failures)
 	b.Offer(b.op(), lease)
 	require.Equal(t, lease.GetLeaseId(), b.refused(t).GetLeaseId())

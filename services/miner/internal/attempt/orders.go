@@ -20,7 +20,8 @@ func (r *Runner) Offer(op Operator, wire *coordinatorv1.Lease) {
 	defer r.mu.Unlock()
 	defer r.change()
 	id := wire.GetLeaseId()
-	if r.repeat(id) {
+	l := offered{op.party(), id}
+	if r.repeat(l) {
 		return
 	}
 	switch {
@@ -31,7 +32,7 @@ func (r *Runner) Offer(op Operator, wire *coordinatorv1.Lease) {
 		refusal = &executor.Failure{Reason: executor.Overloaded, Message: fmt.Sprintf("all %d slots are taken", r.config.Slots)}
 	}
 	if refusal != nil {
-		r.ended.fail(id, refusal)
+		r.ended.fail(l, refusal)
 		r.failed++
 		r.deps.Metrics.refused()
 		r.deps.Log.Warn("lease refused", obs.KeyJobID, wire.GetJobId(), obs.KeyLeaseID, id, obs.KeyModel, wire.GetModel(), obs.KeyError, refusal)
@@ -44,35 +45,38 @@ func (r *Runner) Offer(op Operator, wire *coordinatorv1.Lease) {
 }
 
 // repeat handles a lease that is not new. The mutex is held.
-func (r *Runner) repeat(id string) bool {
-	if r.running[id] != nil {
-		return true
-	}
-	switch r.deps.Spool.State(id) {
-	case spool.None:
-		return r.ended.again(id)
-	case spool.Waiting:
-		r.sendings[id]++
-	case spool.Accepted:
-		r.ended.fail(id, &executor.Failure{Reason: cancelled, Message: "its result was accepted before"})
-	case spool.Evidence:
-		r.ended.fail(id, &executor.Failure{Reason: cancelled, Message: "it was revoked before"})
+func (r *Runner) repeat(l offered) bool {
+	running, state := r.running[l.id] != nil, r.deps.Spool.State(l.id)
+	switch {
+	case !running && state == spool.None:
+		return r.ended.again(l)
+	case r.ownerOf(l.id) != l.by:
+		r.ended.fail(l, &executor.Failure{Reason: executor.Rejected, Message: "another operator's lease has this id"})
+	case running:
+	case state == spool.Waiting:
+		r.sendings[l.id]++
+	case state == spool.Accepted:
+		r.ended.fail(l, &executor.Failure{Reason: cancelled, Message: "its result was accepted before"})
+	case state == spool.Evidence:
+		r.ended.fail(l, &executor.Failure{Reason: cancelled, Message: "it was revoked before"})
 	}
 	return true
 }
 
-// Revoke ends a lease: what runs is stopped. With settle, what was done is signed and sent, or a
-// failure when there is nothing; without, nothing is sent. Errors: of the spool.
-func (r *Runner) Revoke(id string, settle bool) error {
+// Revoke ends a lease of this operator's: what runs is stopped. With settle, what was done is signed
+// and sent, or a failure when there is nothing; without, nothing is sent. Errors: of the spool.
+func (r *Runner) Revoke(op Operator, id string, settle bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.change()
-	if running := r.running[id]; running != nil {
-		running.halt(map[bool]error{true: errSettle, false: errRevoked}[settle])
-		return nil
+	l := offered{op.party(), id}
+	running, state := r.running[id], r.deps.Spool.State(id)
+	if (running != nil || state != spool.None) && r.ownerOf(id) != l.by {
+		running, state = nil, spool.None // it is none of this operator's business
 	}
-	state := r.deps.Spool.State(id)
 	switch {
+	case running != nil:
+		running.halt(map[bool]error{true: errSettle, false: errRevoked}[settle])
 	case state == spool.Waiting && settle:
 		r.sendings[id]++
 	case state == spool.Waiting:
@@ -80,8 +84,8 @@ func (r *Runner) Revoke(id string, settle bool) error {
 		if err := r.deps.Spool.Revoke(id, time.Now()); err != nil {
 			return fmt.Errorf("revoke %s: %w", id, err)
 		}
-	case settle && !r.ended.again(id):
-		r.ended.fail(id, &executor.Failure{Reason: cancelled, Message: "the lease is not known here"})
+	case settle && !r.ended.again(l):
+		r.ended.fail(l, &executor.Failure{Reason: cancelled, Message: "the lease is not known here"})
 	}
 	return nil
 }
@@ -123,7 +127,13 @@ func checkAcceptance(op Operator, record spool.Record, acceptance *coordinatorv1
 	if err != nil {
 		return fmt.Errorf("read our statement: %w", err)
 	}
+	lease, err := aitbc.ParseLease(record.Lease.GetBody())
+	if err != nil {
+		return fmt.Errorf("read our lease: %w", err)
+	}
 	switch {
+	case partyOf(lease) != op.party():
+		return fmt.Errorf("%w: the lease is another operator's", errAcceptance)
 	case !aitbc.Verify(op.Key, acceptance.GetBody(), acceptance.GetSignature()):
 		return fmt.Errorf("%w: its signature is not the operator's", errAcceptance)
 	case body.ChainID != statement.ChainID || body.JobID != statement.JobID || body.StatementHash != statement.Hash():
@@ -136,4 +146,5 @@ func checkAcceptance(op Operator, record spool.Record, acceptance *coordinatorv1
 func (r *Runner) forget(id string) {
 	delete(r.starts, id)
 	delete(r.sendings, id)
+	delete(r.owners, id)
 }

@@ -12,7 +12,7 @@ import (
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 )
 
-// Report is everything there is to tell a coordinator.
+// Report is everything there is to tell.
 type Report struct {
 	// State is the miner's whole state.
 	State *coordinatorv1.MinerState
@@ -40,20 +40,36 @@ func (r *Runner) Watch() <-chan struct{} {
 	return r.changed
 }
 
-// Report gives what there is to tell.
+// Report gives what there is to tell all operators together.
 func (r *Runner) Report() Report {
+	return r.report(func(party) bool { return true })
+}
+
+// ReportTo gives what there is to tell this operator: what other operators' leases are, and what
+// became of them, it does not hear. Their leases take slots away.
+func (r *Runner) ReportTo(op Operator) Report {
+	to := op.party()
+	return r.report(func(owner party) bool { return owner == to })
+}
+
+func (r *Runner) report(concerns func(party) bool) Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	waiting := r.deps.Spool.Waiting()
 	report := Report{
 		State: &coordinatorv1.MinerState{
 			Slots:            int32(r.config.Slots),
 			Draining:         r.draining,
 			Engine:           r.seen.engine,
 			PriceFloorUaitbc: int64(r.config.PriceFloor),
-			RunningLeaseIds:  slices.Sorted(maps.Keys(r.running)),
 		},
-		Failures: r.ended.toTell(),
+		Failures: r.ended.toTell(concerns),
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.running)) {
+		if concerns(r.ownerOf(id)) {
+			report.State.RunningLeaseIds = append(report.State.RunningLeaseIds, id)
+		} else {
+			report.State.Slots--
+		}
 	}
 	for _, m := range r.seen.models {
 		report.State.Models = append(report.State.Models,
@@ -64,14 +80,16 @@ func (r *Runner) Report() Report {
 			&coordinatorv1.MinerDevice{Name: d.Name, Kind: d.Kind, MemoryBytes: d.MemoryBytes})
 	}
 	for id, at := range r.starts {
-		report.Starts = append(report.Starts, &coordinatorv1.AttemptStart{LeaseId: id, StartedAt: timestamppb.New(at)})
+		if concerns(r.ownerOf(id)) {
+			report.Starts = append(report.Starts, &coordinatorv1.AttemptStart{LeaseId: id, StartedAt: timestamppb.New(at)})
+		}
 	}
 	slices.SortFunc(report.Starts, func(a, b *coordinatorv1.AttemptStart) int {
 		return a.GetStartedAt().AsTime().Compare(b.GetStartedAt().AsTime())
 	})
-	for _, id := range waiting {
-		if r.running[id] != nil {
-			continue // on disk, but its run has not ended yet: a revocation may still come first
+	for _, id := range r.deps.Spool.Waiting() {
+		if r.running[id] != nil || !concerns(r.ownerOf(id)) {
+			continue // one that runs is on disk, but a revocation may still come before its end
 		}
 		report.State.FinishedLeaseIds = append(report.State.FinishedLeaseIds, id)
 		report.Results = append(report.Results, Waiting{LeaseID: id, Sending: r.sendings[id]})
@@ -88,11 +106,11 @@ func (r *Runner) Result(id string) (*coordinatorv1.AttemptResult, error) {
 	return record.Result, nil
 }
 
-// FailureTold ticks off a failure that was sent.
-func (r *Runner) FailureTold(id string) {
+// FailureTold ticks off a failure that was sent to the operator.
+func (r *Runner) FailureTold(op Operator, id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ended.told(id)
+	r.ended.told(offered{op.party(), id})
 	r.change()
 }
 

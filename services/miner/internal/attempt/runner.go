@@ -52,12 +52,14 @@ type Runner struct {
 	deps    Deps
 	start   chan *run     // to Run; holds as many as may run, so sending never waits
 	refresh chan struct{} // to Run's refresher; holds one
+	spoken  chan struct{} // to the session: some run has said more; holds one
 
 	mu        sync.Mutex
 	changed   chan struct{} // closed and replaced at every change
 	running   map[string]*run
 	starts    map[string]time.Time // of running and waiting leases
 	sendings  map[string]uint64    // of waiting results: how often each was asked for again
+	owners    map[string]party     // of waiting results, those that are known
 	ended     ended
 	draining  bool
 	seen      catalog
@@ -69,6 +71,7 @@ type Runner struct {
 type run struct {
 	job     job
 	started time.Time
+	speech  speech
 	cancel  context.CancelCauseFunc // nil until its goroutine has begun
 	stop    error                   // why it must stop; the first reason holds
 }
@@ -88,10 +91,12 @@ func New(config Config, deps Deps) *Runner {
 		deps:     deps,
 		start:    make(chan *run, config.Slots),
 		refresh:  make(chan struct{}, 1),
+		spoken:   make(chan struct{}, 1),
 		changed:  make(chan struct{}),
 		running:  map[string]*run{},
 		starts:   map[string]time.Time{},
 		sendings: map[string]uint64{},
+		owners:   map[string]party{},
 		ended:    newEnded(),
 	}
 	r.config.Models = nil

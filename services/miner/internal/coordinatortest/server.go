@@ -101,7 +101,7 @@ type Session struct {
 
 	frames chan *coordinatorv1.ConnectRequest
 	orders chan *coordinatorv1.ConnectResponse
-	drop   chan struct{}
+	drop   chan error // holds one
 	ended  chan struct{}
 }
 
@@ -117,10 +117,12 @@ func (s *Server) Connect(stream grpc.BidiStreamingServer[coordinatorv1.ConnectRe
 	}
 	session := &Session{
 		Miner: miner, frames: make(chan *coordinatorv1.ConnectRequest, 1000), orders: make(chan *coordinatorv1.ConnectResponse),
-		drop: make(chan struct{}), ended: make(chan struct{}),
+		drop: make(chan error, 1), ended: make(chan struct{}),
 	}
 	defer close(session.ended)
+	hungUp := make(chan struct{})
 	go func() { // ends with the stream
+		defer close(hungUp)
 		defer close(session.frames)
 		for {
 			frame, err := stream.Recv()
@@ -143,8 +145,10 @@ func (s *Server) Connect(stream grpc.BidiStreamingServer[coordinatorv1.ConnectRe
 			if err := stream.Send(order); err != nil {
 				return err
 			}
-		case <-session.drop:
-			return errors.New("dropped by the test")
+		case err := <-session.drop:
+			return err
+		case <-hungUp:
+			return nil
 		case <-stream.Context().Done():
 			return nil
 		case <-s.over:

@@ -1,12 +1,14 @@
 package coordinatortest
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/internal/apierr"
 )
 
 // Session waits for the next session.
@@ -23,7 +25,13 @@ func (s *Server) Session(t testing.TB) *Session {
 
 // Drop ends the session from the coordinator's side.
 func (s *Session) Drop() {
-	close(s.drop)
+	s.drop <- errors.New("dropped by the test")
+	<-s.ended
+}
+
+// Replace ends the session as a coordinator does when another one of the same miner begins.
+func (s *Session) Replace() {
+	s.drop <- apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_WRONG_STATE, "a newer session has replaced this one").Status("").Err()
 	<-s.ended
 }
 
@@ -41,6 +49,13 @@ func (s *Session) Revoke(t testing.TB, leaseID string, settle bool) {
 	t.Helper()
 	revocation := &coordinatorv1.LeaseRevocation{LeaseId: leaseID, Reason: "CANCELLED", Settle: settle}
 	s.send(t, &coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_LeaseRevocation{LeaseRevocation: revocation}})
+}
+
+// Ask asks for a lease's text.
+func (s *Session) Ask(t testing.TB, leaseID string, from int64) {
+	t.Helper()
+	request := &coordinatorv1.ChunkRequest{LeaseId: leaseID, FromOffset: from}
+	s.send(t, &coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_ChunkRequest{ChunkRequest: request}})
 }
 
 // Accept sends an acceptance.
@@ -104,6 +119,22 @@ func (s *Session) Start(t testing.TB) *coordinatorv1.AttemptStart {
 		return start != nil
 	})
 	return start
+}
+
+// Text waits until the pieces of a lease's text, which must follow each other from this offset on,
+// make a text.
+func (s *Session) Text(t testing.TB, leaseID string, from int64, want string) {
+	t.Helper()
+	got := ""
+	s.Await(t, "the text "+want, func(f *coordinatorv1.ConnectRequest) bool {
+		chunk := f.GetAttemptChunk()
+		if chunk == nil || chunk.GetLeaseId() != leaseID {
+			return got == want
+		}
+		require.Equal(t, from+int64(len(got)), chunk.GetOffset())
+		got += chunk.GetText()
+		return got == want
+	})
 }
 
 // Result waits for a result; a failure meanwhile fails the test.

@@ -22,7 +22,7 @@ const (
 )
 
 // Failure is why there is no complete answer.
-type Failure struct {
+type Failure struct { //nolint:errname // what is reported of an attempt; an error only on its way there
 	// Reason is the failure's class.
 	Reason coordinatorv1.ErrorReason
 	// Message is for people.

@@ -110,6 +110,9 @@ func (o *Ollama) Generate(ctx context.Context, request Request) (Answer, error) 
 			return errTextTooLong
 		}
 		answer.Text = append(answer.Text, chunk.Response...)
+		if request.Heard != nil && chunk.Response != "" {
+			request.Heard(chunk.Response)
+		}
 		last = time.Now()
 		if first.IsZero() {
 			first = last

@@ -1,6 +1,7 @@
 package executor_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,7 +22,7 @@ import (
 func TestMain(m *testing.M) {
 	code := enginetest.Run(m)
 	if err := goleak.Find(goleak.IgnoreCurrent()); err != nil && code == 0 {
-		println(err.Error())
+		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
 	os.Exit(code)

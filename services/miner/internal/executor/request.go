@@ -24,6 +24,9 @@ type Request struct {
 	Options Options
 	// Limit is how long the call may take. It must be positive.
 	Limit time.Duration
+	// Heard is given each piece of the answer as it comes: together they are Answer.Text. It must not
+	// wait for anything, for the engine would. Nil: nobody listens.
+	Heard func(piece string)
 }
 
 // Options are sampling options; nil ones are the engine's or the model's own.

@@ -15,9 +15,11 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	"github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/internal/apierr"
 	"github.com/aitbc/aitbc/services/internal/obs"
 	"github.com/aitbc/aitbc/services/miner/internal/attempt"
 )
@@ -43,36 +45,53 @@ var (
 	errHandshake = errors.New("the coordinator did not welcome us in time")
 	errProtocol  = errors.New("the coordinator broke the protocol")
 	errUnwanted  = errors.New("not whom the owner wants to work for")
+	errReplaced  = errors.New("another process uses this miner's key: give each miner a key of its own")
+	errLeaving   = errors.New("the miner leaves")
 )
 
-// connect holds one session from dialling to its end, which always has an error. welcomed says
-// whether it came to talking.
-func (s *Session) connect(ctx context.Context, address string) (welcomed bool, err error) {
+// connect holds one session from dialling to its end, which always has an error. talked says for how
+// long it was open.
+func (s *Session) connect(leaving context.Context, address string) (talked time.Duration, err error) {
 	conn, err := s.dial(address)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	ctx, cancel := context.WithCancelCause(ctx)
+	// An open session outlives leaving for its last words.
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(leaving))
 	defer cancel(nil)
+	unhook := context.AfterFunc(leaving, func() { cancel(errLeaving) })
+	defer unhook()
 	late := time.AfterFunc(s.config.HandshakeTimeout, func() { cancel(errHandshake) })
 	defer late.Stop()
 
 	st, err := coordinatorv1.NewSessionServiceClient(conn).Connect(ctx)
 	if err != nil {
-		return false, orCause(ctx, fmt.Errorf("connect: %w", err))
+		return 0, orCause(ctx, fmt.Errorf("connect: %w", err))
 	}
 	op, welcome, err := s.shakeHands(st, address)
 	if err != nil {
-		return false, orCause(ctx, err)
+		return 0, orCause(ctx, err)
 	}
 	if !late.Stop() {
-		return false, errHandshake
+		return 0, errHandshake
 	}
+	unhook()
+	began := time.Now()
 	t := newTalk(s.worker, st, op, welcome, s.log.With(obs.KeySessionID, welcome.GetSessionId()))
 	s.note(address, t, nil)
 	t.log.Info("session opened", obs.KeyAddr, address, "operator", op.ID, "chain_id", op.ChainID)
-	return true, t.hold(ctx, cancel)
+	err = t.hold(ctx, cancel, leaving.Done())
+	return time.Since(began), explained(err)
+}
+
+// explained says what an end of the stream means that its words do not.
+func explained(err error) error {
+	e, ok := apierr.FromStatus(status.Convert(err))
+	if ok && e.Reason == coordinatorv1.ErrorReason_ERROR_REASON_WRONG_STATE { // a newer session has taken its place
+		return fmt.Errorf("%w: %w", errReplaced, err)
+	}
+	return err
 }
 
 // orCause prefers our own reason for ending over the library's word for it.

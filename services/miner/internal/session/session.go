@@ -18,13 +18,13 @@ import (
 	"github.com/aitbc/aitbc/services/miner/internal/attempt"
 )
 
-// Orders is who carries out what the coordinator wants. Every order may be repeated; none waits
-// for a job.
+// Orders is who carries out what the coordinator wants of its own operator's leases. Every order may
+// be repeated; none waits for a job.
 type Orders interface {
 	// Offer takes a lease or refuses it; the outcome is reported.
 	Offer(op attempt.Operator, lease *coordinatorv1.Lease)
 	// Revoke ends a lease, with settle after one signed statement for what was done.
-	Revoke(leaseID string, settle bool) error
+	Revoke(op attempt.Operator, leaseID string, settle bool) error
 	// Accept keeps the acceptance of a result, which needs no more telling.
 	Accept(op attempt.Operator, leaseID string, acceptance *coordinatorv1.Acceptance) error
 }
@@ -33,12 +33,17 @@ type Orders interface {
 type Reports interface {
 	// Watch gives a channel that closes at the next change.
 	Watch() <-chan struct{}
-	// Report gives everything there is to tell.
-	Report() attempt.Report
+	// ReportTo gives everything there is to tell this operator, and nothing else.
+	ReportTo(op attempt.Operator) attempt.Report
 	// Result reads a waiting result.
 	Result(leaseID string) (*coordinatorv1.AttemptResult, error)
 	// FailureTold ticks off a failure that was sent.
-	FailureTold(leaseID string)
+	FailureTold(op attempt.Operator, leaseID string)
+	// Spoken gets one when some running lease's text has grown.
+	Spoken() <-chan struct{}
+	// Said gives the text of a running lease of this operator's from this byte on; empty: there is no
+	// more yet.
+	Said(op attempt.Operator, leaseID string, from int64) string
 }
 
 // Worker is both.
@@ -69,22 +74,25 @@ func New(config Config, worker Worker, log *slog.Logger) (*Session, error) {
 	return &Session{config: config, self: self, worker: worker, log: log, address: config.Addresses[0]}, nil
 }
 
-// Run connects, talks and connects again until ctx ends.
+// Run connects, talks and connects again until ctx ends; the coordinator then hears a last state.
 func (s *Session) Run(ctx context.Context) error {
 	failures := 0
 	for next := 0; ; next++ {
 		address := s.config.Addresses[next%len(s.config.Addresses)]
 		s.note(address, nil, nil)
-		welcomed, err := s.connect(ctx, address)
+		talked, err := s.connect(ctx, address)
 		s.note(address, nil, err)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // told to stop, and so the session ended
 		}
-		if welcomed {
+		if talked > s.config.Backoff.Max { // sessions that end at once are no success
 			failures = 0
 		}
-		wait := s.config.Backoff.wait(failures, rand.Float64())
-		s.log.Warn("no session", obs.KeyAddr, address, obs.KeyError, err, "retry_in", wait)
+		wait, level := s.config.Backoff.wait(failures, rand.Float64()), slog.LevelWarn
+		if errors.Is(err, errReplaced) {
+			wait, level = s.config.Backoff.Max, slog.LevelError // only people can end that
+		}
+		s.log.Log(ctx, level, "no session", obs.KeyAddr, address, obs.KeyError, err, "retry_in", wait)
 		failures++
 		timer := time.NewTimer(wait)
 		select {

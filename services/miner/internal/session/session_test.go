@@ -110,6 +110,42 @@ func TestTheNextCoordinatorIsTriedWhenOneIsAway(t *testing.T) {
 	require.Equal(t, "localhost:2", m.session.Status().Address)
 }
 
+func TestSessionsThatEndAtOnceAreNoSuccess(t *testing.T) {
+	s := onFake(t)
+	s.session.Backoff = session.Backoff{Min: time.Millisecond, Max: 10 * time.Second}
+	s.start(t)
+	began := time.Now()
+	for range 10 {
+		s.coordinator.Session(t).Drop()
+	}
+	s.coordinator.Session(t)
+	require.Greater(t, time.Since(began), 500*time.Millisecond, "ten waits, each twice as long, half of it by chance")
+}
+
+func TestAnotherProcessWithTheSameKeyIsNamedAndGivenWay(t *testing.T) {
+	s := onFake(t)
+	s.session.Backoff = session.Backoff{Min: time.Millisecond, Max: 300 * time.Millisecond}
+	m := s.start(t)
+	talk := s.coordinator.Session(t)
+	began := time.Now()
+	talk.Replace()
+	require.Eventually(t, func() bool { return m.session.Status().LastError != "" }, time.Minute, time.Millisecond)
+	require.Contains(t, m.session.Status().LastError, "another process uses this miner's key")
+	s.coordinator.Session(t)
+	require.GreaterOrEqual(t, time.Since(began), 300*time.Millisecond)
+}
+
+func TestALeavingMinersLastStateArrives(t *testing.T) {
+	s := onFake(t)
+	m := s.start(t)
+	talk := s.coordinator.Session(t)
+	talk.State(t, "anything", idle)
+	m.runner.Drain()
+	m.stop() // right behind it
+	talk.State(t, "a goodbye", func(state *coordinatorv1.MinerState) bool { return state.GetDraining() })
+	<-talk.Ended()
+}
+
 func TestPlaintextLeavesTheMachineOnlyByTheOwnersWord(t *testing.T) {
 	// The server speaks plaintext; the miner must not, off loopback.
 	s := onFake(t)

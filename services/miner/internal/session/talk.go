@@ -31,12 +31,14 @@ type talk struct {
 	op        attempt.Operator
 	heartbeat time.Duration
 	claims    *claims
+	demands   *demands
 	log       *slog.Logger
 
 	// The sender's own, no lock needed.
 	state   *coordinatorv1.MinerState
 	starts  map[string]bool
 	results map[string]uint64 // the sending that was told, from 1
+	texts   map[string]*telling
 }
 
 func newTalk(worker Worker, st stream, op attempt.Operator, welcome *coordinatorv1.SessionWelcome, log *slog.Logger) *talk {
@@ -48,17 +50,23 @@ func newTalk(worker Worker, st stream, op attempt.Operator, welcome *coordinator
 		worker: worker, stream: st, op: op, log: log,
 		heartbeat: min(max(heartbeat, minHeartbeat), maxHeartbeat),
 		claims:    newClaims(),
+		demands:   newDemands(),
 		starts:    map[string]bool{},
 		results:   map[string]uint64{},
+		texts:     map[string]*telling{},
 	}
 }
 
-// hold talks until either side ends it, and waits for both of its goroutines.
-func (t *talk) hold(ctx context.Context, cancel context.CancelCauseFunc) error {
+// hold talks until either side ends it, and waits for its goroutines.
+func (t *talk) hold(ctx context.Context, cancel context.CancelCauseFunc, leaving <-chan struct{}) error {
 	defer t.claims.end()
 	var group errgroup.Group
 	group.Go(func() error {
-		err := t.speak(ctx)
+		t.limitGoodbye(ctx, cancel, leaving)
+		return nil
+	})
+	group.Go(func() error {
+		err := t.speak(ctx, leaving)
 		if !errors.Is(err, io.EOF) { // then the listener gets the reason
 			cancel(err)
 		}
@@ -73,29 +81,75 @@ func (t *talk) hold(ctx context.Context, cancel context.CancelCauseFunc) error {
 	return context.Cause(ctx)
 }
 
-// speak is the one sender: it says what is new, at every change and heartbeat.
-func (t *talk) speak(ctx context.Context) error {
-	beat := time.NewTicker(t.heartbeat)
-	defer beat.Stop()
-	changed := t.worker.Watch()
-	if err := t.tellState(t.worker.Report()); err != nil {
+// goodbye is how long the coordinator may take to hear a leaving miner's last state.
+const goodbye = time.Second
+
+func (t *talk) limitGoodbye(ctx context.Context, cancel context.CancelCauseFunc, leaving <-chan struct{}) {
+	select {
+	case <-leaving:
+	case <-ctx.Done():
+		return
+	}
+	timer := time.NewTimer(goodbye)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		cancel(errLeaving)
+	case <-ctx.Done():
+	}
+}
+
+// leave says what is left to say and waits for the coordinator to end the stream: a stream that is cut
+// may take the last words with it.
+func (t *talk) leave(ctx context.Context) error {
+	if err := t.tell(t.worker.ReportTo(t.op)); err != nil {
 		return err
 	}
-	for {
-		if err := t.tell(t.worker.Report()); err != nil {
-			return err
+	if err := t.stream.CloseSend(); err != nil {
+		return fmt.Errorf("say goodbye: %w", err)
+	}
+	<-ctx.Done()
+	return errLeaving
+}
+
+// speak is the one sender: it says what is new, at every change and heartbeat.
+func (t *talk) speak(ctx context.Context, leaving <-chan struct{}) error {
+	beat := time.NewTicker(t.heartbeat)
+	defer beat.Stop()
+	lazy := time.NewTicker(lazyInterval)
+	defer lazy.Stop()
+	changed := t.worker.Watch()
+	if err := t.tellState(t.worker.ReportTo(t.op)); err != nil {
+		return err
+	}
+	for news := true; ; {
+		if news {
+			if err := t.tell(t.worker.ReportTo(t.op)); err != nil {
+				return err
+			}
 		}
+		var err error
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-leaving:
+			return t.leave(ctx)
 		case <-changed:
-			changed = t.worker.Watch()
+			news, changed = true, t.worker.Watch()
 		case <-beat.C:
-			t.state = nil
+			news, t.state = true, nil
 		case claim := <-t.claims.queue:
-			if err := t.send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_JobClaim{JobClaim: claim}}); err != nil {
-				return err
-			}
+			news, err = true, t.send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_JobClaim{JobClaim: claim}})
+		case <-t.worker.Spoken(): // for each token: so no report is made for it
+			news, err = false, t.tellTexts(false)
+		case <-t.demands.wake:
+			t.takeDemands()
+			news, err = false, t.tellTexts(false)
+		case <-lazy.C:
+			news, err = false, t.tellTexts(true)
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
@@ -113,8 +167,9 @@ func (t *talk) tell(report attempt.Report) error {
 		if err := t.send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_AttemptFailure{AttemptFailure: failure}}); err != nil {
 			return err
 		}
-		t.worker.FailureTold(failure.GetLeaseId())
+		t.worker.FailureTold(t.op, failure.GetLeaseId())
 	}
+	t.forgetTexts(report.State.GetRunningLeaseIds())
 	return t.tellState(report)
 }
 
@@ -195,11 +250,14 @@ func (t *talk) obey(frame *coordinatorv1.ConnectResponse) error {
 	case *coordinatorv1.ConnectResponse_LeaseRevocation:
 		revocation := f.LeaseRevocation
 		t.log.Info("lease revoked", obs.KeyLeaseID, revocation.GetLeaseId(), obs.KeyReason, revocation.GetReason(), "settle", revocation.GetSettle())
-		return t.worker.Revoke(revocation.GetLeaseId(), revocation.GetSettle())
+		return t.worker.Revoke(t.op, revocation.GetLeaseId(), revocation.GetSettle())
 	case *coordinatorv1.ConnectResponse_ResultAcceptance:
 		return t.worker.Accept(t.op, f.ResultAcceptance.GetLeaseId(), f.ResultAcceptance.GetAcceptance())
 	case *coordinatorv1.ConnectResponse_JobClaimAnswer:
 		t.claims.answer(f.JobClaimAnswer)
+		return nil
+	case *coordinatorv1.ConnectResponse_ChunkRequest:
+		t.demands.add(f.ChunkRequest)
 		return nil
 	default: // of a later version of the protocol
 		return fmt.Errorf("%w: unexpected frame %T", errProtocol, f)

@@ -182,6 +182,25 @@ func (s *Spool) Get(id string) (Record, error) {
 	return s.read(Waiting, id)
 }
 
+// Lease gives the terms of a record's lease, wherever the record is. Errors: [ErrNotFound]; those of a
+// record that is damaged.
+func (s *Spool) Lease(id string) (aitbc.Lease, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.states[id] == None {
+		return aitbc.Lease{}, fmt.Errorf("read %s: %w", id, ErrNotFound)
+	}
+	r, err := s.read(s.states[id], id)
+	if err != nil {
+		return aitbc.Lease{}, err
+	}
+	lease, err := aitbc.ParseLease(r.Lease.GetBody())
+	if err != nil {
+		return aitbc.Lease{}, fmt.Errorf("read the lease of %s: %w", id, err)
+	}
+	return lease, nil
+}
+
 // Claimable reads an accepted record: what is needed to claim the pay. Errors: [ErrNotFound].
 func (s *Spool) Claimable(id string) (Record, error) {
 	s.mu.Lock()

@@ -1,5 +1,6 @@
 // Package account answers dispatch's questions to the ledger before it takes a job or a miner: the
-// terms that orders must respect, what a client may spend, who a miner is.
+// terms that orders must respect, what a client may spend, who a miner is. Settlement asks it
+// whether a client can really not pay.
 //
 // Invariants: the terms cost no call; an account costs at most two a block; an answer is never
 // older than any escrow whose outcome was reported, so that money is not counted as free once it
@@ -130,6 +131,20 @@ func allowance(grant *ledgerv1.Allowance, now time.Time) aitbc.Amount {
 		left = min(left, day-grant.GetSpentTodayUaitbc())
 	}
 	return aitbc.Amount(max(left, 0))
+}
+
+// Covers reports whether a job's client can pay for its escrow, by its balance and, unless it signed
+// the order, its allowance. Errors: those of Funds.
+func (r *Reader) Covers(ctx context.Context, j job.Job) (bool, error) {
+	funds, err := r.Funds(ctx, j.Order.Client)
+	if err != nil {
+		return false, err
+	}
+	need := j.Order.MaxPrice
+	if len(j.OrderSignature) > 0 {
+		return need <= funds.Balance, nil
+	}
+	return need <= min(funds.Balance, funds.Allowance) && (funds.PerJob == 0 || need <= funds.PerJob), nil
 }
 
 // MinerKey gives the public key of a registered miner. Errors: MINER_NOT_FOUND,

@@ -3,7 +3,6 @@ package account_test
 import (
 	"context"
 	"crypto/ed25519"
-	"errors"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -69,6 +68,39 @@ func TestAnotherOperatorsAllowanceIsNone(t *testing.T) {
 	})
 }
 
+func TestWhoCanPayForAJob(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		balance, allowance, price aitbc.Amount
+		signed, want              bool
+	}{
+		"balance and allowance":              {balance: 5, allowance: 5, price: 5, want: true},
+		"balance too small":                  {balance: 4, allowance: 5, price: 5},
+		"allowance too small":                {balance: 5, allowance: 4, price: 5},
+		"signed orders need no allowance":    {balance: 5, price: 5, signed: true, want: true},
+		"signed orders still need a balance": {balance: 4, allowance: 9, price: 5, signed: true},
+		"an account that is not there":       {price: 1, signed: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, chain *ledgertest.Chain, r *account.Reader) {
+				if test.balance > 0 {
+					chain.Fund(client, test.balance)
+				}
+				if test.allowance > 0 {
+					chain.Grant(client, operator, test.allowance)
+				}
+				j := job.Job{Order: aitbc.Order{Client: client, MaxPrice: test.price}}
+				if test.signed {
+					j.OrderSignature = []byte{1}
+				}
+				covers, err := r.Covers(t.Context(), j)
+				require.NoError(t, err)
+				require.Equal(t, test.want, covers)
+			})
+		})
+	}
+}
+
 func TestLedgerAwayIsSaidSo(t *testing.T) {
 	inBubble(t, func(t *testing.T, chain *ledgertest.Chain, r *account.Reader) {
 		chain.Away(true)
@@ -97,7 +129,7 @@ func TestMinersByTheirLedgerKey(t *testing.T) {
 		key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)).Public().(ed25519.PublicKey)
 		_, err := r.MinerKey(t.Context(), aitbc.AccountOf(key))
 		var refused *job.Error
-		require.True(t, errors.As(err, &refused))
+		require.ErrorAs(t, err, &refused)
 		require.Equal(t, coordinatorv1.ErrorReason_ERROR_REASON_MINER_NOT_FOUND, refused.Why)
 		chain.Miner(key)
 		got, stake, err := r.Miner(t.Context(), aitbc.AccountOf(key))

@@ -15,13 +15,16 @@ const ok = ledgerv1.ResultCode_RESULT_CODE_UNSPECIFIED
 // check gives the refusal of a transaction that would apply nothing; nil: it is taken. What the
 // application does on a copy of its state is found here by the codes of a dry run.
 func (c *Chain) check(raw []byte, hash aitbc.Hash) *ctypes.ResultBroadcastTx {
-	body, code := c.open(raw)
+	body, code := c.open(raw, hash)
 	if code != ok {
 		return &ctypes.ResultBroadcastTx{Code: uint32(code), Log: code.String()}
 	}
 	answer := &ledgerv1.GetTransactionResponse{}
 	for _, m := range body.GetMessages() {
 		code := c.message(aitbc.AccountID(body.GetSigner()), m, hash, true)
+		if code == ok && c.drained && m.GetSubmitJob() != nil {
+			code = ledgerv1.ResultCode_RESULT_CODE_INSUFFICIENT_FUNDS
+		}
 		if code == ok {
 			return nil
 		}
@@ -35,7 +38,7 @@ func (c *Chain) check(raw []byte, hash aitbc.Hash) *ctypes.ResultBroadcastTx {
 	return &ctypes.ResultBroadcastTx{Code: uint32(first), Data: data, Log: first.String()}
 }
 
-func (c *Chain) open(raw []byte) (*ledgerv1.TxBody, ledgerv1.ResultCode) {
+func (c *Chain) open(raw []byte, hash aitbc.Hash) (*ledgerv1.TxBody, ledgerv1.ResultCode) {
 	var tx ledgerv1.Tx
 	var body ledgerv1.TxBody
 	if proto.Unmarshal(raw, &tx) != nil || proto.Unmarshal(tx.GetBody(), &body) != nil || len(body.GetSigner()) != 20 {
@@ -54,11 +57,14 @@ func (c *Chain) open(raw []byte) (*ledgerv1.TxBody, ledgerv1.ResultCode) {
 	if body.GetSequence() != 0 && body.GetSequence() != c.account(aitbc.AccountID(body.GetSigner())).NextSequence {
 		return nil, ledgerv1.ResultCode_RESULT_CODE_BAD_SEQUENCE
 	}
+	if len(c.txs[hash].GetResults()) > 0 {
+		return nil, ledgerv1.ResultCode_RESULT_CODE_DUPLICATE_TX
+	}
 	return &body, ok
 }
 
 func (c *Chain) apply(raw []byte, hash aitbc.Hash) (ledgerv1.ResultCode, []*ledgerv1.MessageResult) {
-	body, code := c.open(raw)
+	body, code := c.open(raw, hash)
 	if code != ok {
 		return code, nil
 	}

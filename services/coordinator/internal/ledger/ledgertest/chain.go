@@ -53,6 +53,7 @@ type Chain struct {
 	away        bool
 	full        bool
 	manual      bool
+	drained     bool
 	mempool     [][]byte
 	cache       map[aitbc.Hash]bool
 	txs         map[aitbc.Hash]*ledgerv1.GetTransactionResponse
@@ -139,6 +140,14 @@ func (c *Chain) Full(full bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.full = full
+}
+
+// Drained makes the mempool's check, or no longer, take all tokens for spent, as it does while
+// transactions that spend them wait and perhaps never come into a block.
+func (c *Chain) Drained(drained bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drained = drained
 }
 
 // Manual leaves blocks to Block, or makes one for every transaction again.

@@ -2,6 +2,7 @@ package settlementtest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -27,6 +28,7 @@ type Book struct {
 	applied  map[aitbc.JobID][]job.Outcome
 	sizes    []int
 	refusals []error
+	spurned  map[aitbc.JobID]bool
 	settling func()
 }
 
@@ -41,6 +43,7 @@ func NewBook() *Book {
 		jobs:    make(map[aitbc.JobID]job.Job),
 		applied: make(map[aitbc.JobID][]job.Outcome),
 		changed: make(chan struct{}),
+		spurned: make(map[aitbc.JobID]bool),
 	}
 }
 
@@ -66,6 +69,13 @@ func (b *Book) Refuse(errs ...error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.refusals = append(b.refusals, errs...)
+}
+
+// Spurn makes every Settle fail that has an outcome of this job, or no longer.
+func (b *Book) Spurn(id aitbc.JobID, spurned bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spurned[id] = spurned
 }
 
 // Settling sets what is called before each Settle.
@@ -106,6 +116,11 @@ func (b *Book) Settle(ctx context.Context, outcomes []job.Outcome) error {
 	}
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	for _, o := range outcomes {
+		if b.spurned[o.JobID] {
+			return fmt.Errorf("settle %s: a rule of the tables is broken", o.JobID)
+		}
 	}
 	b.sizes = append(b.sizes, len(outcomes))
 	for _, o := range outcomes {

@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 		"many jobs at once all get one outcome":                  many,
 		"what was owed before the start is settled":              owedBefore,
 		"a sink that refuses gets the same outcomes again":       refusedSink,
+		"one outcome that is not taken holds up no other":        spurnedOutcome,
 		"notify never blocks":                                    notify,
 		"what a stopped run left is settled by the next":         restarted,
 	}
@@ -160,6 +161,25 @@ func refusedSink(t *testing.T, b Bench) {
 	s.Notify()
 	book.Await(t, "escrow", func() bool { return book.Job(j.ID).Phase == job.Queued })
 	require.Len(t, book.Outcomes(j.ID, job.SubmitJob), 1)
+}
+
+func spurnedOutcome(t *testing.T, b Bench) {
+	book := NewBook()
+	bad, good := b.Cast.Job(t, b.Now()), b.Cast.Job(t, b.Now())
+	book.Put(bad, job.SubmitJob)
+	book.Put(good, job.SubmitJob)
+	book.Spurn(bad.ID, true)
+	s, stop := start(t, b, book)
+	defer stop()
+	book.Await(t, "escrow beside it", func() bool { return book.Job(good.ID).Phase == job.Queued })
+	later := b.Cast.Job(t, b.Now())
+	book.Put(later, job.SubmitJob)
+	s.Notify()
+	book.Await(t, "escrow after it", func() bool { return book.Job(later.ID).Phase == job.Queued })
+	require.Equal(t, job.Escrowing, book.Job(bad.ID).Phase)
+	book.Spurn(bad.ID, false)
+	book.Await(t, "its own escrow", func() bool { return book.Job(bad.ID).Phase == job.Queued })
+	require.Zero(t, book.Owed())
 }
 
 func notify(t *testing.T, b Bench) {

@@ -50,13 +50,12 @@ func commitForEver(ctx context.Context, path string) error {
 					if err := tx.InsertJob(j, job.Payload{Prompt: "why?"}); err != nil {
 						return err
 					}
-					_, err := tx.Owe(j.ID, job.SubmitJob)
-					return err
+					return tx.Owe(j.ID, job.SubmitJob)
 				})
 				if err != nil {
 					return err
 				}
-				fmt.Println(j.ID)
+				fmt.Fprintln(os.Stdout, j.ID)
 			}
 		})
 	}

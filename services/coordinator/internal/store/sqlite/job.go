@@ -189,7 +189,7 @@ const insertSettlement = `
 
 func settlementValues(id *aitbc.JobID, escrowed aitbc.Amount, s *job.Settlement) []any {
 	return []any{
-		id[:], int64(escrowed), int64(s.Paid), int64(s.Refunded), s.Height, instant(s.BlockTime), optional(s.TxHash[:]),
+		id[:], int64(escrowed), int64(s.Paid), int64(s.Refunded), positive(s.Height), instant(s.BlockTime), optional(s.TxHash[:]),
 		instant(s.RefundFinalAt), s.HasReceipt,
 	}
 }

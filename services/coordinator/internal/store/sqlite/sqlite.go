@@ -169,7 +169,8 @@ type statements struct {
 
 func newStatements(on interface {
 	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
-}) *statements {
+},
+) *statements {
 	return &statements{on: on, made: map[string]*sql.Stmt{}}
 }
 

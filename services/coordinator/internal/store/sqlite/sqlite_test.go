@@ -45,7 +45,7 @@ func copyFile(t testing.TB, from, to string) {
 	t.Helper()
 	in, err := os.Open(from)
 	require.NoError(t, err)
-	defer in.Close() //nolint:errcheck // only read
+	defer in.Close()
 	out, err := os.Create(to)
 	require.NoError(t, err)
 	_, err = io.Copy(out, in)

@@ -84,6 +84,9 @@ const selectJob = `SELECT ` + jobColumns + `
 	FROM jobs j JOIN orders o ON o.job_id = j.id` + jobParts + `
 	WHERE j.id = ?`
 
+// Preload implements store.Tx. The rows are in this process already.
+func (*tx) Preload(...aitbc.JobID) error { return nil }
+
 // Job implements store.Tx.
 func (t *tx) Job(id aitbc.JobID) (j job.Job, err error) {
 	err = t.one(func(row scanner) (err error) {
@@ -166,18 +169,15 @@ func (t *tx) PutResult(id aitbc.JobID, result string) error {
 }
 
 // Owe implements store.Tx.
-func (t *tx) Owe(id aitbc.JobID, kind job.Message) (seq int64, err error) {
-	err = t.one(func(row scanner) error { return row.Scan(&seq) }, `
-		INSERT INTO outbox (job_id, kind) VALUES (?, ?)
-		ON CONFLICT (job_id, kind) DO UPDATE SET kind = kind
-		RETURNING seq`, id[:], string(kind))
+func (t *tx) Owe(id aitbc.JobID, kind job.Message) error {
+	_, err := t.exec(`INSERT INTO outbox (job_id, kind) VALUES (?, ?) ON CONFLICT (job_id, kind) DO NOTHING`, id[:], string(kind))
 	if orphan(err) {
 		err = store.ErrNotFound
 	}
 	if err != nil {
-		return 0, fmt.Errorf("owe the ledger %s of job %s: %w", kind, id, err)
+		return fmt.Errorf("owe the ledger %s of job %s: %w", kind, id, err)
 	}
-	return seq, nil
+	return nil
 }
 
 // Paid implements store.Tx.
@@ -220,10 +220,9 @@ const forgetRequests = `
 		SELECT client, request_id FROM requests WHERE expires_us <= ? ORDER BY expires_us LIMIT ?)`
 
 // ForgetRequests implements store.Tx.
-func (t *tx) ForgetRequests(now time.Time, limit int) (int, error) {
-	n, err := t.changed(forgetRequests, required(now), limit)
-	if err != nil {
-		return 0, fmt.Errorf("forget requests: %w", err)
+func (t *tx) ForgetRequests(now time.Time, limit int) error {
+	if _, err := t.exec(forgetRequests, required(now), limit); err != nil {
+		return fmt.Errorf("forget requests: %w", err)
 	}
-	return int(n), nil
+	return nil
 }

@@ -16,6 +16,14 @@ func instant(t time.Time) any {
 	return t.UnixMicro()
 }
 
+// positive gives the column value of a number of which zero means that there is none.
+func positive(n int64) any {
+	if n == 0 {
+		return nil
+	}
+	return n
+}
+
 // optional gives a byte string's column value.
 func optional(b []byte) any {
 	for _, c := range b {

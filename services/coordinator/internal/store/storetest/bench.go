@@ -93,8 +93,7 @@ func liveOneJob(ctx context.Context, committer *store.Committer, n int) error {
 		if err := tx.InsertJob(submitted, job.Payload{Prompt: "What is machine learning?"}); err != nil {
 			return err
 		}
-		_, err := tx.Owe(id, job.SubmitJob)
-		return err
+		return tx.Owe(id, job.SubmitJob)
 	})
 	for i := 0; err == nil && i < len(steps); i++ {
 		err = committer.Commit(ctx, func(tx store.Tx) error { return applyStep(tx, id, steps[i]) })
@@ -127,6 +126,5 @@ func applyStep(tx store.Tx, id aitbc.JobID, step func(job.Job) (job.Job, job.Mes
 	if owed == job.None {
 		return nil
 	}
-	_, err = tx.Owe(id, owed)
-	return err
+	return tx.Owe(id, owed)
 }

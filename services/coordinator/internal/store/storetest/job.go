@@ -51,13 +51,13 @@ func requireJob(t *testing.T, st store.Store, want job.Job, name string) {
 	got, err := st.Job(t.Context(), want.ID)
 	require.NoError(t, err, name)
 	requireSame(t, want, got, name)
-	update(t, st, func(tx store.Tx) error {
-		got, err := tx.Job(want.ID)
-		require.NoError(t, err, name)
-		requireSame(t, want, got, name+", in a transaction")
-		_, err = tx.Owe(want.ID, job.SubmitJob)
-		return err
+	update(t, st, func(tx store.Tx) (err error) {
+		if got, err = tx.Job(want.ID); err != nil {
+			return err
+		}
+		return tx.Owe(want.ID, job.SubmitJob)
 	})
+	requireSame(t, want, got, name+", in a transaction")
 	find := func(list []job.Job, err error) {
 		t.Helper()
 		require.NoError(t, err, name)
@@ -99,10 +99,12 @@ func testJobExists(t *testing.T, db Database) {
 	st := db.Open(t)
 	first, second := newJob(1, accountOf(1)), newJob(1, accountOf(2))
 	update(t, st, func(tx store.Tx) error { return tx.InsertJob(first, job.Payload{Prompt: "first"}) })
+	var refused error
 	update(t, st, func(tx store.Tx) error { // the transaction goes on: a refusal is an answer
-		require.ErrorIs(t, tx.InsertJob(second, job.Payload{Prompt: "second"}), job.ErrExists)
+		refused = tx.InsertJob(second, job.Payload{Prompt: "second"})
 		return tx.InsertJob(newJob(2, accountOf(2)), job.Payload{})
 	})
+	require.ErrorIs(t, refused, job.ErrExists)
 	requireJob(t, st, first, "the job that was there")
 	requireJob(t, st, newJob(2, accountOf(2)), "the job after the refused one")
 	payload, err := st.Payload(t.Context(), first.ID)
@@ -124,19 +126,19 @@ func testNotFound(t *testing.T, db Database) {
 	require.ErrorIs(t, st.RevokeKey(ctx, "key_1", epoch()), store.ErrNotFound)
 	_, err = st.AccountKey(ctx, accountOf(1))
 	require.ErrorIs(t, err, store.ErrNotFound)
+	said := map[string]error{}
 	update(t, st, func(tx store.Tx) error {
-		_, err := tx.Job(nobody.ID)
-		require.ErrorIs(t, err, store.ErrNotFound)
-		require.ErrorIs(t, tx.UpdateJob(nobody), store.ErrNotFound)
-		require.ErrorIs(t, tx.PutResult(nobody.ID, "42"), store.ErrNotFound)
-		_, err = tx.Owe(nobody.ID, job.SubmitJob)
-		require.ErrorIs(t, err, store.ErrNotFound)
-		require.NoError(t, tx.Paid(nobody.ID, job.SubmitJob))
-		_, err = tx.Request(accountOf(1), "request")
-		require.ErrorIs(t, err, store.ErrNotFound)
-		require.ErrorIs(t, tx.PutRequest(accountOf(1), "request", store.Request{JobID: nobody.ID, ExpiresAt: epoch()}), store.ErrNotFound)
-		return nil
+		_, said["job"] = tx.Job(nobody.ID)
+		_, said["request"] = tx.Request(accountOf(1), "request")
+		said["update"] = tx.UpdateJob(nobody)
+		said["result"] = tx.PutResult(nobody.ID, "42")
+		said["owe"] = tx.Owe(nobody.ID, job.SubmitJob)
+		said["put request"] = tx.PutRequest(accountOf(1), "request", store.Request{JobID: nobody.ID, ExpiresAt: epoch()})
+		return errors.Join(tx.Paid(nobody.ID, job.SubmitJob), tx.Preload(nobody.ID))
 	})
+	for name, err := range said {
+		require.ErrorIs(t, err, store.ErrNotFound, name)
+	}
 	list, err := st.Jobs(ctx, store.JobQuery{Client: accountOf(1), Limit: 1})
 	require.NoError(t, err)
 	require.Empty(t, list)
@@ -148,8 +150,7 @@ func testAbort(t *testing.T, db Database) {
 	err := st.Update(t.Context(), func(tx store.Tx) error {
 		j := newJob(1, accountOf(1))
 		require.NoError(t, tx.InsertJob(j, job.Payload{}))
-		_, err := tx.Owe(j.ID, job.SubmitJob)
-		require.NoError(t, err)
+		require.NoError(t, tx.Owe(j.ID, job.SubmitJob))
 		return failure
 	})
 	require.ErrorIs(t, err, failure)
@@ -193,10 +194,12 @@ func testResult(t *testing.T, db Database) {
 		update(t, st, func(tx store.Tx) error {
 			return errors.Join(tx.InsertJob(newJob(n, accountOf(1)), job.Payload{}), tx.PutResult(idOf(n), want))
 		})
+		var again error
 		update(t, st, func(tx store.Tx) error {
-			require.ErrorIs(t, tx.PutResult(idOf(n), "another"), job.ErrExists)
+			again = tx.PutResult(idOf(n), "another")
 			return nil
 		})
+		require.ErrorIs(t, again, job.ErrExists)
 		got, err := st.Result(t.Context(), idOf(n))
 		require.NoError(t, err)
 		require.Equal(t, want, got)
@@ -227,6 +230,7 @@ func refusals() []refusal {
 		{"money appears", "completed", true, func(j *job.Job) { j.Settlement.Paid++ }},
 		{"a negative payment", "completed", true, func(j *job.Job) { j.Settlement.Paid, j.Settlement.Refunded = -1, j.Order.MaxPrice+1 }},
 		{"payment without a receipt", "completed", true, func(j *job.Job) { j.Settlement.HasReceipt = false }},
+		{"a receipt without its block", "completed", true, func(j *job.Job) { j.Settlement.Height = 0 }},
 		{"more metered than our clock saw", "completed", true, func(j *job.Job) { j.Completion.MeteredUS = j.Completion.OperatorUS + 1 }},
 		{"completed without a settlement", "completed", true, func(j *job.Job) { j.Settlement = nil }},
 		{"settled but not done", "completed", true, func(j *job.Job) { j.Phase, j.CompletedAt = job.Settling, time.Time{} }},
@@ -253,32 +257,41 @@ func testRefused(t *testing.T, db Database) {
 	}
 	for _, c := range refusals() {
 		t.Run(c.name, func(t *testing.T) {
-			j := base[c.of]
-			if j.Completion != nil {
-				completion := *j.Completion
-				j.Completion = &completion
-			}
-			if j.Settlement != nil {
-				settlement := *j.Settlement
-				j.Settlement = &settlement
-			}
+			j := deepCopy(base[c.of])
+			write := func(tx store.Tx) error { return tx.UpdateJob(j) }
 			if c.isNew {
+				write = func(tx store.Tx) error { return tx.InsertJob(j, job.Payload{}) }
 				j.ID[0]++
 				j.Order.JobID = j.ID
-				require.NoError(t, rolledBack(t, st, func(tx store.Tx) error { return tx.InsertJob(j, job.Payload{}) }), "before the change")
+				require.NoError(t, rolledBack(t, st, write), "before the change")
 			}
 			c.change(&j)
-			err := rolledBack(t, st, func(tx store.Tx) error {
-				if c.isNew {
-					return tx.InsertJob(j, job.Payload{})
-				}
-				return tx.UpdateJob(j)
-			})
-			require.Error(t, err)
-			require.NotErrorIs(t, err, job.ErrExists)
-			require.NotErrorIs(t, err, store.ErrNotFound)
+			said := rolledBack(t, st, write)
+			// A store may leave it to the commit to say so.
+			committed := st.Update(t.Context(), write)
+			require.Error(t, committed)
+			for _, err := range []error{said, committed} {
+				require.NotErrorIs(t, err, job.ErrExists)
+				require.NotErrorIs(t, err, store.ErrNotFound)
+			}
 		})
 	}
+	live, err := st.Live(t.Context(), aitbc.JobID{}, 99)
+	require.NoError(t, err)
+	require.Len(t, live, 3, "nothing of what was refused was written")
+}
+
+// deepCopy copies a job with what it points to.
+func deepCopy(j job.Job) job.Job {
+	if j.Completion != nil {
+		completion := *j.Completion
+		j.Completion = &completion
+	}
+	if j.Settlement != nil {
+		settlement := *j.Settlement
+		j.Settlement = &settlement
+	}
+	return j
 }
 
 // rolledBack gives what fn says in a transaction that is not committed.

@@ -112,11 +112,12 @@ func testOutbox(t *testing.T, db Database) {
 	st := db.Open(t)
 	populate(t, st)
 	owe := func(n int, kind job.Message) (seq int64) {
-		update(t, st, func(tx store.Tx) (err error) {
-			seq, err = tx.Owe(idOf(n), kind)
-			return err
-		})
-		return seq
+		update(t, st, func(tx store.Tx) error { return tx.Owe(idOf(n), kind) })
+		owed, err := st.Outbox(t.Context(), 0, 99)
+		require.NoError(t, err)
+		at := slices.IndexFunc(owed, func(o store.Owed) bool { return o.Job.ID == idOf(n) && o.Kind == kind })
+		require.GreaterOrEqual(t, at, 0)
+		return owed[at].Seq
 	}
 	list := func(after int64, limit int) (got []string) {
 		owed, err := st.Outbox(t.Context(), after, limit)
@@ -144,10 +145,14 @@ func testOutbox(t *testing.T, db Database) {
 	})
 	require.Empty(t, list(0, 9))
 	require.Greater(t, owe(4, job.RecordReceipt), third+1, "not even when the outbox was empty")
-	require.Error(t, rolledBack(t, st, func(tx store.Tx) error {
-		_, err := tx.Owe(idOf(1), job.None)
-		return err
-	}))
+	require.Error(t, st.Update(t.Context(), func(tx store.Tx) error { return tx.Owe(idOf(1), job.None) }))
+
+	update(t, st, func(tx store.Tx) error { // what is paid may be owed anew, what is owed may be paid
+		return errors.Join(tx.Owe(idOf(1), job.SubmitJob), tx.Owe(idOf(2), job.SubmitJob), tx.Owe(idOf(5), job.SubmitJob),
+			tx.Paid(idOf(4), job.RecordReceipt), tx.Owe(idOf(4), job.RecordReceipt), tx.Paid(idOf(2), job.SubmitJob),
+			tx.Paid(idOf(1), job.SubmitJob), tx.Owe(idOf(1), job.SubmitJob))
+	})
+	require.ElementsMatch(t, []string{"1 submit_job", "4 record_receipt", "5 submit_job"}, list(0, 9))
 }
 
 func testRequests(t *testing.T, db Database) {
@@ -159,6 +164,11 @@ func testRequests(t *testing.T, db Database) {
 			return nil
 		})
 		return r, err
+	}
+	gone := func(client aitbc.AccountID, id string) {
+		t.Helper()
+		_, err := get(client, id)
+		require.ErrorIs(t, err, store.ErrNotFound)
 	}
 	request := func(n int) store.Request {
 		return store.Request{Hash: aitbc.Hash{byte(n), 31: 7}, JobID: idOf(n), ExpiresAt: epoch().Add(time.Duration(n) * time.Minute)}
@@ -181,20 +191,40 @@ func testRequests(t *testing.T, db Database) {
 	require.NoError(t, err)
 	require.Equal(t, request(5), got, "replaced")
 
-	forget := func(now time.Time, limit int) (n int) {
-		update(t, st, func(tx store.Tx) (err error) {
-			n, err = tx.ForgetRequests(now, limit)
+	var before store.Request
+	update(t, st, func(tx store.Tx) (err error) { // as a replica does that finds an expired one
+		if before, err = tx.Request(accountOf(1), "c"); err != nil {
 			return err
-		})
-		return n
+		}
+		return tx.PutRequest(accountOf(1), "c", request(6))
+	})
+	require.Equal(t, request(5), before)
+
+	forget := func(now time.Time, limit int) {
+		t.Helper()
+		update(t, st, func(tx store.Tx) error { return tx.ForgetRequests(now, limit) })
 	}
-	require.Zero(t, forget(request(1).ExpiresAt.Add(-time.Microsecond), 9))
-	require.Equal(t, 1, forget(request(3).ExpiresAt, 1), "in small steps")
+	forget(request(1).ExpiresAt.Add(-time.Microsecond), 9)
 	_, err = get(accountOf(1), "a")
-	require.ErrorIs(t, err, store.ErrNotFound, "the oldest goes first")
-	require.Equal(t, 2, forget(request(3).ExpiresAt, 9))
-	_, err = get(accountOf(1), "c")
 	require.NoError(t, err, "not yet expired")
+	forget(request(3).ExpiresAt, 1)
+	gone(accountOf(1), "a") // the oldest goes first
+	_, err = get(accountOf(1), "b")
+	require.NoError(t, err, "in small steps")
+	forget(request(3).ExpiresAt, 9)
+	gone(accountOf(1), "b")
+	gone(accountOf(2), "a")
+	got, err = get(accountOf(1), "c")
+	require.NoError(t, err)
+	require.Equal(t, request(6), got, "not yet expired")
+
+	update(t, st, func(tx store.Tx) error {
+		return errors.Join(tx.PutRequest(accountOf(1), "d", request(1)), tx.ForgetRequests(request(1).ExpiresAt, 9),
+			tx.PutRequest(accountOf(1), "e", request(1)))
+	})
+	gone(accountOf(1), "d")
+	_, err = get(accountOf(1), "e")
+	require.NoError(t, err, "what is put afterwards stays")
 }
 
 func testKeys(t *testing.T, db Database) {

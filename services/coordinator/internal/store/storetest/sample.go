@@ -115,6 +115,12 @@ func samples(t testing.TB) map[string]job.Job {
 	refunded.Settlement.HasReceipt, refunded.Settlement.Paid = false, 0
 	refunded.Settlement.Refunded = refunded.Order.MaxPrice
 
+	unplaced := refunded // in a block that the ledger's history no longer has
+	unplaced.ID, unplaced.Order.JobID = idOf(6), idOf(6)
+	settlement := *refunded.Settlement
+	settlement.Height, settlement.BlockTime, settlement.TxHash = 0, time.Time{}, aitbc.Hash{}
+	unplaced.Settlement = &settlement
+
 	settling := filledJob(t, 4)
 	settling.Phase, settling.Outcome = job.Settling, job.StatusCompleted
 	settling.Failure, settling.StopBy, settling.CompletedAt = job.Failure{}, time.Time{}, time.Time{}
@@ -123,7 +129,7 @@ func samples(t testing.TB) map[string]job.Job {
 
 	return map[string]job.Job{
 		"just submitted": newJob(5, accountOf(1)), "completed": completed, "being stopped": stopping,
-		"refunded": refunded, "settling": settling,
+		"refunded": refunded, "refunded in a forgotten block": unplaced, "settling": settling,
 	}
 }
 

@@ -20,6 +20,8 @@ type Database struct {
 	// Crash opens what would be left if the process that has the store open died at this moment;
 	// that one stays open.
 	Crash func(t testing.TB) store.Store
+	// Clear empties it, where that is faster than making another; nil: it is not. No store is open.
+	Clear func(t testing.TB)
 }
 
 // Run holds an implementation to the contract. empty makes a new, empty database; what it and the

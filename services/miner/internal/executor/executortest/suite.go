@@ -48,10 +48,14 @@ func (s Subject) request(prompt string) executor.Request {
 
 func (s Subject) answers(t *testing.T) {
 	began := time.Now()
-	answer, err := s.Executor.Generate(t.Context(), s.request("What colour is the sky?"))
+	request, heard := s.request("What colour is the sky?"), []string{}
+	request.Heard = func(piece string) { heard = append(heard, piece) }
+	answer, err := s.Executor.Generate(t.Context(), request)
 	took := time.Since(began)
 	require.NoError(t, err)
 	require.True(t, answer.Complete)
+	require.Greater(t, len(heard), 1, "it comes in pieces")
+	require.Equal(t, string(answer.Text), strings.Join(heard, ""))
 	require.NotEmpty(t, answer.Text)
 	require.True(t, utf8.Valid(answer.Text))
 	require.Positive(t, answer.PromptTokens)

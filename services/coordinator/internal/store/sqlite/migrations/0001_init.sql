@@ -153,13 +153,15 @@ CREATE TABLE settlements (
   escrowed_uaitbc    INTEGER NOT NULL,
   paid_uaitbc        INTEGER NOT NULL CHECK (paid_uaitbc >= 0),
   refunded_uaitbc    INTEGER NOT NULL CHECK (refunded_uaitbc >= 0),
-  height             INTEGER NOT NULL CHECK (height > 0),
+  -- NULL: a refund whose block the ledger's history no longer has.
+  height             INTEGER CHECK (height > 0),
   block_us           INTEGER,
   tx_hash            BLOB    CHECK (length(tx_hash) = 32),
   refund_final_us    INTEGER,
   has_receipt        INTEGER NOT NULL CHECK (has_receipt IN (0, 1)),
   CONSTRAINT every_unit_went_somewhere CHECK (paid_uaitbc + refunded_uaitbc = escrowed_uaitbc),
-  CONSTRAINT only_a_receipt_pays CHECK (has_receipt OR paid_uaitbc = 0)
+  CONSTRAINT only_a_receipt_pays CHECK (has_receipt OR paid_uaitbc = 0),
+  CONSTRAINT a_receipt_has_its_block CHECK (NOT has_receipt OR height IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
 
 -- What the ledger is owed. AUTOINCREMENT, because readers resume behind the last number they saw.
