@@ -1,6 +1,7 @@
 # `make` prints what there is. Tools are pinned in modules under tools/ and built once into the
 # user's cache folder (AITBC_CACHE moves it).
 
+.NOTPARALLEL:
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -12,24 +13,31 @@ VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unversioned
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: build ## Start a whole network, send a job through it, stay up. Ctrl-C stops it.
+run: build ## Start a whole network, send a job through it, stay up. ARGS are flags for aitbcd dev.
 	@go build -o bin/devnet ./tools/devnet
-	@exec bin/devnet
+	@exec bin/devnet -- $(ARGS)
 
 build: bin/grpcurl ## Build aitbc and aitbcd (and grpcurl) into bin/.
 	@echo "building bin/aitbc and bin/aitbcd (the first time takes minutes) ..."
-	@go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ ./clients/aitbc ./services/aitbcd
+	@go build -trimpath -ldflags '-X main.version=$(VERSION) -X main.buildVersion=$(VERSION)' -o bin/ ./clients/aitbc ./services/aitbcd
 
 bin/grpcurl: tools/grpcurl/go.mod tools/grpcurl/go.sum
 	@echo "building bin/grpcurl ..."
-	@mkdir -p bin && cd tools/grpcurl && go build -o ../../bin/grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl
+	@mkdir -p $(@D) && install "$$(go run ./tools/tool -path grpcurl/grpcurl)" $@
 
-test: engine check e2e ## Everything, with the race detector.
+# The last lines are those of `go test`: ok or FAIL.
+test: check e2e ## Everything, with the race detector.
 
-check: generate-check tidy-check ## The quick part: generated code fresh, vet, all tests but the end-to-end ones.
+check: tidy-check generate-check golangci unit ## All but the end-to-end tests, the quickest first.
+
+golangci: ## The linters; .golangci.yaml says which and why.
 	go vet ./...
+	go run ./tools/tool golangci/golangci-lint run ./...
+	cd tools/protodeps && "$$(go -C ../.. run ./tools/tool -path golangci/golangci-lint)" run ./...
+
+unit: engine ## All tests but the end-to-end ones.
+	go -C tools/protodeps test $(RACE) -shuffle=on ./...
 	go test $(RACE) -shuffle=on $$(go list ./... | grep -v /tools/e2e)
-	go -C tools/protodeps test ./...
 
 e2e: engine ## The end-to-end tests: real processes, real ledger, real Ollama.
 	go test $(RACE) -shuffle=on -timeout 20m ./tools/e2e/...
@@ -37,7 +45,7 @@ e2e: engine ## The end-to-end tests: real processes, real ledger, real Ollama.
 engine: ## Find or build Ollama, once.
 	@go run ./tools/engine/cmd/engine ensure
 
-bench: build engine ## Measure; PART names what (path).
+bench: build engine ## Measure; PART names what (path, stream).
 	@go run ./tools/bench -part $(PART)
 
 generate: ## Generate gen/, docs and proto/third_party from the contracts.
@@ -59,4 +67,4 @@ lint: ## The architecture's tests.
 clean: ## Remove bin/ and the state of `make run`.
 	rm -rf bin state
 
-.PHONY: help run build test check e2e engine bench generate generate-check release-contract tidy-check lint clean
+.PHONY: help run build test check golangci unit e2e engine bench generate generate-check release-contract tidy-check lint clean

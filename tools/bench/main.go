@@ -20,7 +20,7 @@ type options struct {
 
 func main() {
 	var o options
-	part := flag.String("part", "path", "what to measure: path")
+	part := flag.String("part", "path", "what to measure: path, stream")
 	flag.StringVar(&o.bin, "bin", "bin", "folder with aitbcd")
 	flag.IntVar(&o.runs, "runs", 200, "measured jobs")
 	flag.Parse()
@@ -33,10 +33,11 @@ func main() {
 }
 
 func measure(ctx context.Context, part string, o options) error {
-	if part != "path" {
-		return fmt.Errorf("unknown part %q: there is path", part)
+	parts := map[string]func(context.Context, options) ([]figure, error){"path": pathPart, "stream": streamPart}
+	if parts[part] == nil {
+		return fmt.Errorf("unknown part %q: there are path and stream", part)
 	}
-	figures, err := pathPart(ctx, o)
+	figures, err := parts[part](ctx, o)
 	if err != nil {
 		return fmt.Errorf("part %s: %w", part, err)
 	}

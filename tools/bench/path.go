@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/ollama/ollama/api"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
-	"github.com/aitbc/aitbc/tools/devnet/network"
 	"github.com/aitbc/aitbc/tools/engine"
 )
 
@@ -38,26 +36,11 @@ func pathPart(ctx context.Context, o options) (_ []figure, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, served.Stop()) }()
-	state, err := os.MkdirTemp("", "aitbc-bench-")
+	client, stop, err := startNetwork(ctx, o, served.URL())
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(state)
-	starting, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	n, err := network.Start(starting, network.Options{
-		Program: filepath.Join(o.bin, "aitbcd"), State: state, EngineURL: served.URL(),
-		Args: []string{"--rate-limit", "0", "--log-dir", filepath.Join(state, "log")},
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, n.Stop()) }()
-	client, err := aitbc.New(n.CoordinatorGRPC, aitbc.WithAPIKey(devKey))
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
+	defer func() { err = errors.Join(err, stop()) }()
 
 	var ours stages
 	var direct samples
@@ -131,8 +114,9 @@ func (s *stages) job(ctx context.Context, client *aitbc.Client) error {
 			s.readable = append(s.readable, readable)
 			s.completed = append(s.completed, elapsed)
 			return nil
+		case aitbc.StatusPending, aitbc.StatusRunning:
 		case aitbc.StatusFailed, aitbc.StatusCancelled:
-			return fmt.Errorf("job %s %s: %v", job.ID, job.Status, job.Failure)
+			return fmt.Errorf("job %s %s: %w", job.ID, job.Status, job.Failure)
 		}
 		<-look.C
 	}

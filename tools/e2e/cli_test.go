@@ -36,11 +36,16 @@ func execute(t *testing.T, environment []string, program string, args ...string)
 	return output{stdout.String(), stderr.String(), command.ProcessState.ExitCode()}
 }
 
-// cli runs the seed document's wrapper.
+// cli runs the seed document's wrapper. It prefers a program beside it to any other, and so runs in
+// a place where that is the one under test.
 func cli(t *testing.T, n *network.Network, args ...string) output {
 	t.Helper()
-	environment := []string{"AITBC_URL=http://" + n.CoordinatorREST, "PATH=" + programs + ":" + os.Getenv("PATH")}
-	return execute(t, environment, "../../clients/aitbc/aitbc-cli.sh", args...)
+	script, err := os.ReadFile("../../clients/aitbc/aitbc-cli.sh")
+	require.NoError(t, err)
+	wrapper := filepath.Join(t.TempDir(), "aitbc-cli.sh")
+	require.NoError(t, os.WriteFile(wrapper, script, 0o700))
+	require.NoError(t, os.Symlink(filepath.Join(programs, "aitbc"), filepath.Join(filepath.Dir(wrapper), "aitbc")))
+	return execute(t, []string{"AITBC_URL=http://" + n.CoordinatorREST}, wrapper, args...)
 }
 
 // createKey makes a funded custodial client key with the operator's command line.
@@ -122,7 +127,10 @@ func TestTheCommandLineTriesFourTimesThenSaysSo(t *testing.T) {
 	})}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	t.Cleanup(func() { require.NoError(t, server.Close()); <-served })
+	t.Cleanup(func() {
+		require.NoError(t, server.Close())
+		require.ErrorIs(t, <-served, http.ErrServerClosed)
+	})
 
 	address := "http://" + listener.Addr().String()
 	out := execute(t, []string{"AITBC_URL=" + address, "CLIENT_KEY=" + clientKey}, filepath.Join(programs, "aitbc"),

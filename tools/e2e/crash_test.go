@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	aitbc "github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/tools/devnet/network"
 )
 
@@ -25,7 +26,7 @@ func TestKillInTheMiddleOfAHundredJobsLosesNothing(t *testing.T) {
 	defer cancel()
 	require.NoError(t, n.Restart(ctx))
 
-	spent := before - before
+	var spent aitbc.Amount
 	for _, id := range ids {
 		job := awaitStatus(t, n, id, "completed")
 		spent += amount(t, job.text("cost"))

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -28,7 +29,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	programs = dir
-	build := exec.Command("go", "build", "-o", dir, "./services/aitbcd", "./clients/aitbc")
+	build := exec.Command("go", append(append([]string{"build", "-o", dir}, buildFlags...), "./services/aitbcd", "./clients/aitbc")...)
 	build.Dir = "../.."
 	if output, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, output)
@@ -67,8 +68,15 @@ func start(t *testing.T, url string, args ...string) *network.Network {
 		if err := n.Stop(); err != nil {
 			t.Errorf("the network did not stop cleanly: %v", err)
 		}
+		text, err := os.ReadFile(n.LogFile())
+		if err != nil {
+			t.Errorf("reading the network's log: %v", err)
+		}
+		// A process that is killed has no exit status that could tell.
+		if bytes.Contains(text, []byte("WARNING: DATA RACE")) {
+			t.Error("a data race in the network, see its log")
+		}
 		if t.Failed() {
-			text, _ := os.ReadFile(n.LogFile())
 			t.Logf("log of the network:\n%s", text[max(0, len(text)-20_000):])
 		}
 	})

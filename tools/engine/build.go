@@ -118,7 +118,7 @@ func runGroup(cmd *exec.Cmd) ([]byte, error) {
 
 func lastBytes(text []byte, n int) []byte { return text[max(0, len(text)-n):] }
 
-var errOutsideTree = errors.New("only inside the project's tree: run this there, or install Ollama")
+var errOutsideTree = errors.New("that needs the project's tree: run this inside it, or install Ollama")
 
 // moduleDir finds the tool module that pins Ollama, from the working folder
 // upwards. It cannot be embedded: a module does not hold another.
@@ -134,7 +134,7 @@ func moduleDir() (string, error) {
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			return "", fmt.Errorf("Ollama can be built %w", errOutsideTree)
+			return "", fmt.Errorf("build Ollama: %w", errOutsideTree)
 		}
 		dir = parent
 	}

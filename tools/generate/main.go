@@ -28,6 +28,8 @@ import (
 	"os"
 	"os/signal"
 	"time"
+
+	"github.com/aitbc/aitbc/tools/internal/toolbin"
 )
 
 // runTimeout covers a first run that builds all tools on a busy machine.
@@ -55,7 +57,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
-	root, err := findRoot()
+	root, err := toolbin.Root()
 	if err != nil {
 		return err
 	}

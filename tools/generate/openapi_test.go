@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aitbc/aitbc/tools/internal/toolbin"
 )
 
 // Operation ids are the bare method names, which the generator does not keep
@@ -14,7 +16,7 @@ import (
 // client generators refuse.
 func TestOpenAPIOperationsHaveNamesOfTheirOwn(t *testing.T) {
 	t.Parallel()
-	root, err := findRoot()
+	root, err := toolbin.Root()
 	require.NoError(t, err)
 	for _, name := range []string{"aitbc", "miner"} {
 		t.Run(name, func(t *testing.T) {

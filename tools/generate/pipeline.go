@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -158,23 +157,4 @@ func (s *session) command(ctx context.Context, dir, name string, args ...string)
 		return fmt.Errorf("%s %s: %w", filepath.Base(name), strings.Join(args, " "), err)
 	}
 	return nil
-}
-
-// findRoot walks up from the working folder to the one that has buf.gen.yaml.
-func findRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("finding the working folder: %w", err)
-	}
-	for {
-		_, err := os.Stat(filepath.Join(dir, "buf.gen.yaml"))
-		if err == nil {
-			return dir, nil
-		}
-		if parent := filepath.Dir(dir); parent != dir {
-			dir = parent
-			continue
-		}
-		return "", errors.New("no buf.gen.yaml in the working folder or above: run inside the project")
-	}
 }

@@ -25,8 +25,8 @@ var layers = []struct {
 	{"tools/", []string{"gen/", "clients/", "services/", "tools/"}},
 }
 
-// A service's tests may run against the real engine, which tools/engine provides.
-var testsMay = []string{"tools/engine/"}
+// A service's tests may run against a real engine, with the project's model, and a real database.
+var testsMay = []string{"tools/engine/", "tools/postgres/", "tools/tinymodel/model/"}
 
 func TestLayersImportDownwardsOnly(t *testing.T) {
 	t.Parallel()
@@ -76,15 +76,21 @@ func TestProgramsLinkNoTestHelpers(t *testing.T) {
 	t.Parallel()
 	for _, f := range sources(t) {
 		dir := path.Dir(f.path)
-		if f.isTest() || strings.HasSuffix(dir, "test") || strings.HasPrefix(dir, "tools/") {
+		if f.isTest() || helpsTests(dir) || strings.HasPrefix(dir, "tools/") {
 			continue
 		}
 		for _, imported := range allImports(f) {
-			if imported == "testing" || strings.HasPrefix(imported, "github.com/stretchr/testify") {
+			own, isOwn := strings.CutPrefix(imported, module)
+			if imported == "testing" || strings.HasPrefix(imported, "github.com/stretchr/testify") || isOwn && helpsTests(own) {
 				t.Errorf("%s must not import %s", f.path, imported)
 			}
 		}
 	}
+}
+
+// helpsTests says whether the package in dir exists for tests: its name says so.
+func helpsTests(dir string) bool {
+	return strings.HasSuffix(dir, "test") || strings.HasSuffix(dir, "fake")
 }
 
 func projectImports(f file) []string {

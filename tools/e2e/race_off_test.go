@@ -1,0 +1,6 @@
+//go:build !race
+
+package e2e
+
+// buildFlags are empty without the race detector.
+var buildFlags []string
