@@ -19,18 +19,18 @@ import (
 )
 
 // keysTimeout bounds a command about keys: creating one waits for the ledger.
-const keysTimeout = time.Minute
+const keysTimeout = 20 * time.Second
 
 func newKeys() *cobra.Command {
 	k := &keysCommand{config: coordinator.DefaultConfig()}
-	cmd := &cobra.Command{Use: "keys", Short: "Make, list and revoke API keys"}
+	cmd := &cobra.Command{Use: "keys", Short: "Make, fund, list and revoke API keys"}
 	f := cmd.PersistentFlags()
 	config.AddFileFlag(f)
 	f.StringVar(&k.config.StateDir, "state", defaultState(), "the coordinator's state folder")
 	f.StringVar(&k.config.OperatorKey, "operator-key", "", "the operator's ledger key (default: keys/operator.key in the state folder)")
 	f.StringVar(&k.config.LedgerURL, "ledger-url", k.config.LedgerURL, "CometBFT JSON-RPC of a ledger node")
 	f.StringVarP(&k.output, "output", "o", "text", "text or json")
-	cmd.AddCommand(k.create(), k.list(), k.revoke())
+	cmd.AddCommand(k.create(), k.fund(), k.list(), k.revoke())
 	return cmd
 }
 
@@ -69,7 +69,7 @@ func (k *keysCommand) create() *cobra.Command {
 		Short: "Make an API key; it is printed once",
 		Long: `Makes an API key. For a client without --account a ledger account is made too: its key is kept here, sealed
 (custodial), it gets --fund from the operator, and allows the operator to escrow it. A client with an account of its own grants
-that allowance itself.`,
+that allowance itself. While a job runs, a default job holds 6aitbc: fund more than that, or have clients set --max-price.`,
 		Args: requireNoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
@@ -97,6 +97,31 @@ that allowance itself.`,
 	f.StringVar(&fund, "fund", "0aitbc", "tokens to send from the operator to the account")
 	f.DurationVar(&r.Life, "life", 0, "how long it is valid; 0: until revoked")
 	return cmd
+}
+
+func (k *keysCommand) fund() *cobra.Command {
+	return &cobra.Command{
+		Use:   "fund ACCOUNT AMOUNT",
+		Short: "Send tokens from the operator to an account, such as 10aitbc",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			account, err := aitbc.ParseAccountID(args[0])
+			if err != nil {
+				return err
+			}
+			amount, err := aitbc.ParseAmount(args[1])
+			if err != nil {
+				return err
+			}
+			return k.run(cmd, func(ctx context.Context, keys *coordinator.Keys) error {
+				if err := keys.Fund(ctx, account, amount); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "sent %s to %s\n", amount, account)
+				return nil
+			})
+		},
+	}
 }
 
 func (k *keysCommand) printNew(w io.Writer, made coordinator.NewKey) error {
@@ -155,7 +180,13 @@ func (k *keysCommand) revoke() *cobra.Command {
 		Short: "End an API key; a running coordinator refuses it within seconds",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return k.run(cmd, func(ctx context.Context, keys *coordinator.Keys) error { return keys.Revoke(ctx, args[0]) })
+			return k.run(cmd, func(ctx context.Context, keys *coordinator.Keys) error {
+				if err := keys.Revoke(ctx, args[0]); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "revoked %s\n", args[0])
+				return nil
+			})
 		},
 	}
 }

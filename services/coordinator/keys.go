@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -62,6 +63,9 @@ func OpenKeys(ctx context.Context, cfg Config, log *slog.Logger) (*Keys, error) 
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if _, err := os.Stat(cfg.StateDir); err != nil {
+		return nil, fmt.Errorf("no state folder %s: name the coordinator's with --state (that of make run is state/dev): %w", cfg.StateDir, err)
+	}
 	st, err := sqlite.Open(ctx, cfg.storePath())
 	if err != nil {
 		return nil, err
@@ -74,34 +78,54 @@ func (k *Keys) Close() error { return k.store.Close() }
 
 // Create makes a key and, for a client without an account of its own, a custodial account. It
 // returns when everything is committed.
-func (k *Keys) Create(ctx context.Context, r KeyRequest) (_ NewKey, err error) {
+func (k *Keys) Create(ctx context.Context, r KeyRequest) (NewKey, error) {
+	var made NewKey
+	err := k.onLedger(ctx, func(issuer *custody.Issuer) error {
+		issued, err := issuer.Create(ctx, custody.Request{
+			Name: r.Name, Scope: store.Scope(r.Scope), Account: r.Account, Fund: r.Fund, Life: r.Life, Now: time.Now(),
+		})
+		made = NewKey{Secret: issued.Secret, KeyInfo: keyInfo(issued.Key), Custodial: issued.Custodial}
+		return err
+	})
+	return made, err
+}
+
+// Fund sends tokens from the operator to an account, and lets a custodial one be spent from. It
+// returns when everything is committed.
+func (k *Keys) Fund(ctx context.Context, account aitbc.AccountID, amount aitbc.Amount) error {
+	return k.onLedger(ctx, func(issuer *custody.Issuer) error { return issuer.Fund(ctx, account, amount) })
+}
+
+// onLedger does work with the ledger, once it is sure that it is the operator's.
+func (k *Keys) onLedger(ctx context.Context, work func(*custody.Issuer) error) (err error) {
 	operator, err := aitbc.LoadKey(k.cfg.operatorKey())
 	if err != nil {
-		return NewKey{}, fmt.Errorf("the operator's key: %w", err)
+		return fmt.Errorf("the operator's key: %w", err)
 	}
 	vault, err := custody.OpenVault(filepath.Join(k.cfg.StateDir, custody.KeyFile), k.store)
 	if err != nil {
-		return NewKey{}, err
+		return err
 	}
 	s := &Service{cfg: k.cfg, deps: Deps{Logger: k.log}, operator: operator}
 	client, err := s.ledgerClient()
 	if err != nil {
-		return NewKey{}, err
+		return err
 	}
 	following, stop := context.WithCancel(ctx)
 	followed := make(chan error, 1)
 	go func() { followed <- client.Run(following) }()
 	defer func() { stop(); err = errors.Join(err, <-followed) }()
-	issuer := &custody.Issuer{
-		Keys: k.store, Vault: vault, Ledger: client, Operator: ledger.Signer{Account: s.Operator(), Key: operator},
-	}
-	issued, err := issuer.Create(ctx, custody.Request{
-		Name: r.Name, Scope: store.Scope(r.Scope), Account: r.Account, Fund: r.Fund, Life: r.Life, Now: time.Now(),
-	})
+	head, err := client.Await(ctx)
 	if err != nil {
-		return NewKey{}, err
+		return fmt.Errorf("no ledger answers at %s: is it running, and is --ledger-url right? %w", k.cfg.LedgerURL, err)
 	}
-	return NewKey{Secret: issued.Secret, KeyInfo: keyInfo(issued.Key), Custodial: issued.Custodial}, nil
+	if _, err := client.Operator(ctx, s.Operator()); err != nil {
+		return fmt.Errorf("the ledger at %s (chain %s) does not know this operator: is --ledger-url this coordinator's ledger? %w",
+			k.cfg.LedgerURL, head.ChainID, err)
+	}
+	return work(&custody.Issuer{
+		Keys: k.store, Vault: vault, Ledger: client, Operator: ledger.Signer{Account: s.Operator(), Key: operator},
+	})
 }
 
 // List lists all keys, by id.
