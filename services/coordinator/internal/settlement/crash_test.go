@@ -13,37 +13,39 @@ import (
 
 var errCrash = errors.New("crashed here")
 
-// at gives a hook that ends the run at the first call of this kind.
-func at(op ledgertest.Op, w *world) func(ledgertest.Op) error {
+// atBroadcast gives a hook that ends the run at its first broadcast and then goes on as said.
+func atBroadcast(w *world, then func()) func(ledgertest.Op) error {
 	crashed := false
 	return func(now ledgertest.Op) error {
-		if now != op || crashed {
+		if now != ledgertest.OpBroadcast || crashed {
 			return nil
 		}
 		crashed = true
 		w.stop()
+		then()
 		return errCrash
 	}
 }
 
-// crashes are the moments between two steps at which a run may end.
+// crashes are the moments between two steps at which the run that is started next may end.
 var crashes = map[string]func(w *world){
 	"before the broadcast": func(w *world) {
-		w.chain.Hooks(at(ledgertest.OpBroadcast, w), nil)
+		w.chain.Hooks(atBroadcast(w, func() {}), nil)
 	},
 	"after the broadcast, before a block": func(w *world) {
 		w.chain.Manual(true)
-		w.chain.Hooks(nil, at(ledgertest.OpBroadcast, w))
+		w.chain.Hooks(nil, atBroadcast(w, func() {}))
 	},
 	"after the block, before it was seen": func(w *world) {
-		w.chain.Hooks(nil, at(ledgertest.OpBroadcast, w))
+		w.chain.Manual(true) // the run must have ended when the block comes, or it may see it
+		w.chain.Hooks(nil, atBroadcast(w, func() { w.chain.Block(0) }))
 	},
 	"after it was seen, before it was settled": func(w *world) {
-		w.book.Settling(w.stop)
+		w.book.Settling(func() { w.stop() })
 	},
 	"while the store fails": func(w *world) {
 		w.book.Refuse(errCrash)
-		w.book.Settling(w.stop)
+		w.book.Settling(func() { w.stop() })
 	},
 }
 
@@ -59,8 +61,8 @@ func TestCrashAnywhereLeavesOneOutcome(t *testing.T) {
 				t.Run(name, func(t *testing.T) {
 					inWorld(t, func(t *testing.T, w *world) {
 						id := w.owe(t, kind)
+						arrange(w) // before the start: a run may be quick
 						w.start(t)
-						arrange(w)
 						synctest.Wait()
 						elapse(heartbeat / 2)
 						require.Empty(t, w.book.Outcomes(id, kind), "the crash came too late to be one")

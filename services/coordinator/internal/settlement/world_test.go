@@ -70,10 +70,9 @@ func (w *world) start(t *testing.T) {
 	t.Helper()
 	s := newSettlement(t, w.config, w.cast, w.client, w.book)
 	ctx, cancel := context.WithCancel(t.Context())
+	w.notify, w.stop = s.Notify, cancel
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
-	w.notify = s.Notify
-	w.stop = cancel
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-ended)
