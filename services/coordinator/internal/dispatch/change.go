@@ -41,7 +41,14 @@ func (d *Dispatcher) commit(ctx context.Context, changes ...*change) error {
 	if len(changes) == 0 {
 		return nil
 	}
+	ids := make([]aitbc.JobID, len(changes))
+	for i, c := range changes {
+		ids[i] = c.id
+	}
 	err := d.deps.Committer.Commit(ctx, func(tx store.Tx) error {
+		if err := tx.Preload(ids...); err != nil {
+			return err
+		}
 		for _, c := range changes {
 			if err := d.write(tx, c); err != nil {
 				return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -166,4 +167,38 @@ func testCommitter(t *testing.T, db Database) {
 	require.Len(t, owed, written, "a job and what it owes commit together")
 	require.GreaterOrEqual(t, changes, callers*jobs)
 	require.Less(t, flushed, callers*jobs, "changes that wait together share a flush")
+}
+
+// testViolation has one of many changes in one transaction break a rule of the tables.
+func testViolation(t *testing.T, db Database) {
+	st := db.Open(t)
+	committer, err := store.NewCommitter(st, store.DefaultCommitterConfig())
+	require.NoError(t, err)
+	const changes, culprit = 9, 4
+	errs := make([]error, changes)
+	var waiting, loop errgroup.Group
+	running, stop := context.WithCancel(t.Context())
+	for n := range changes {
+		waiting.Go(func() error {
+			errs[n] = committer.Commit(t.Context(), func(tx store.Tx) error {
+				j := newJob(n, accountOf(1))
+				if n == culprit {
+					j.Attempt = 1 // before the escrow
+				}
+				return tx.InsertJob(j, job.Payload{})
+			})
+			return nil
+		})
+	}
+	require.Eventually(t, func() bool { return committer.Waiting() == changes }, time.Minute, time.Millisecond)
+	loop.Go(func() error { return committer.Run(running) })
+	require.NoError(t, waiting.Wait())
+	stop()
+	require.NoError(t, loop.Wait())
+	for n, err := range errs {
+		require.Equal(t, n == culprit, err != nil, "%d: %v", n, err)
+	}
+	live, err := st.Live(t.Context(), aitbc.JobID{}, 99)
+	require.NoError(t, err)
+	require.Equal(t, []int{0, 1, 2, 3, 5, 6, 7, 8}, numbers(live))
 }

@@ -81,6 +81,23 @@ func requireSame(t *testing.T, want, got job.Job, name string) {
 	require.Empty(t, cmp.Diff(want, got), name)
 }
 
+// testAsStored writes a job as nobody should, with nanoseconds, another time zone and empty lists,
+// and reads it back in every way, one of which may have kept it in memory.
+func testAsStored(t *testing.T, db Database) {
+	st := db.Open(t)
+	want := newJob(1, accountOf(1))
+	given := want
+	given.SubmittedAt = want.SubmittedAt.Add(999).In(time.FixedZone("elsewhere", 3600))
+	given.Excluded, given.LeaseSignature, given.OrderSignature = []aitbc.AccountID{}, []byte{}, []byte{}
+	update(t, st, func(tx store.Tx) error { return tx.InsertJob(given, job.Payload{}) })
+	requireJob(t, st, want, "inserted")
+
+	want.Phase, want.QueuedAt = job.Queued, epoch()
+	given.Phase, given.QueuedAt = job.Queued, epoch().Add(1).Local()
+	update(t, st, func(tx store.Tx) error { return tx.UpdateJob(given) })
+	requireJob(t, st, want, "updated")
+}
+
 func testUpdateKeeps(t *testing.T, db Database) {
 	st := db.Open(t)
 	want := samples(t)["completed"]

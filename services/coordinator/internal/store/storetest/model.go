@@ -37,7 +37,8 @@ const (
 )
 
 // testModel makes random changes to a store and to a model, some of them undone, some followed by
-// a restart, and compares all that can be read after each.
+// a restart, and compares all that can be read after each. Where several stores may share the
+// database, each change goes to one of them and is read through one of them.
 func testModel(t *testing.T, empty func(t testing.TB) Database) {
 	db := empty(t)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -46,20 +47,28 @@ func testModel(t *testing.T, empty func(t testing.TB) Database) {
 		} else {
 			db = empty(t)
 		}
-		st := db.Open(t)
-		defer func() { require.NoError(rt, st.Close()) }()
+		stores := make([]store.Store, max(1, db.Replicas))
+		for i := range stores {
+			stores[i] = db.Open(t)
+			defer func() { require.NoError(rt, stores[i].Close()) }()
+		}
+		drawStore := func(what string) *store.Store {
+			return &stores[rapid.IntRange(0, len(stores)-1).Draw(rt, what)]
+		}
 		m := model{map[aitbc.JobID]job.Job{}, map[aitbc.JobID]string{}, map[aitbc.JobID]string{}, map[string]store.Request{}, nil}
 		for range rapid.IntRange(1, 8).Draw(rt, "transactions") {
-			m = transact(rt, st, m)
+			writing := drawStore("written through")
+			m = transact(rt, *writing, m)
 			if rapid.IntRange(0, 9).Draw(rt, "restart when 0") == 0 {
-				require.NoError(rt, st.Close())
-				st = db.Open(t)
+				require.NoError(rt, (*writing).Close())
+				*writing = db.Open(t)
 			}
-			requireModel(rt, st, m)
-			requireParts(rt, st, m, drawID(rt))
+			reading := *drawStore("read through")
+			requireModel(rt, reading, m)
+			requireParts(rt, reading, m, drawID(rt))
 		}
 		for id := range m.jobs {
-			requireParts(rt, st, m, id)
+			requireParts(rt, stores[0], m, id)
 		}
 	})
 }

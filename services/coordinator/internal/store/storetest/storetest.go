@@ -20,6 +20,8 @@ type Database struct {
 	// Crash opens what would be left if the process that has the store open died at this moment;
 	// that one stays open.
 	Crash func(t testing.TB) store.Store
+	// Replicas is how many stores may have it open at once; 0: one.
+	Replicas int
 	// Clear empties it, where that is faster than making another; nil: it is not. No store is open.
 	Clear func(t testing.TB)
 }
@@ -33,6 +35,7 @@ func Run(t *testing.T, empty func(t testing.TB) Database) {
 		run  func(t *testing.T, db Database)
 	}{
 		{"every field of a job comes back", testEveryField},
+		{"a job in memory is one from the disk", testAsStored},
 		{"an update keeps what was ordered, accepted and settled", testUpdateKeeps},
 		{"a job id is taken once", testJobExists},
 		{"what is not there is not found", testNotFound},
@@ -51,6 +54,7 @@ func Run(t *testing.T, empty func(t testing.TB) Database) {
 		{"a crash loses nothing committed and keeps nothing else", testCrash},
 		{"readers see committed state only", testIsolation},
 		{"many callers share a committer", testCommitter},
+		{"a change that breaks a rule fails alone", testViolation},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,0 +1,202 @@
+package postgres
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	"github.com/aitbc/aitbc/services/coordinator/internal/job"
+)
+
+// A job lies in up to three tables: orders (what never changes), live_jobs or done_jobs (where it
+// is), and completions, once there is one.
+
+// jobColumns are what jobRow.targets scans, in its order: of orders o, a state j and completions c.
+const jobColumns = `
+	o.job_id, o.chain_id, o.client, o.operator, o.payload_commitment, o.price_uaitbc, o.max_price_uaitbc,
+	o.execution_limit_us, o.settle_by_us, o.expires_us, o.order_signature, o.client_key, o.salt, o.type,
+	o.model, o.pinned_digest, o.queue_timeout_us, o.total_timeout_us, o.client_limit, o.max_attempts, o.submitted_us,
+	j.version, j.phase, j.outcome, j.failure_reason, j.failure_message, j.attempt, j.miner, j.model_digest,
+	j.lease_issued_us, j.lease_signature, j.excluded, j.queued_us, j.leased_us, j.started_us, j.stop_by_us,
+	j.completed_us, j.escrow_tx, j.accepted,
+	j.paid_uaitbc, j.refunded_uaitbc, j.height, j.block_us, j.tx_hash, j.refund_final_us, j.has_receipt,
+	c.result_hash, c.statement, c.signature, c.miner_key, c.metered_us, c.operator_us, c.acceptance_signature,
+	c.gpu_utilization, c.accepted_us`
+
+// The states that a job may be in, in the same columns. Domains are cast to what they stand for: only
+// states of the same types can be read by an index through their union.
+const (
+	liveState = `(SELECT l.id, l.client, l.version, l.phase::text, l.outcome::text, l.status, l.failure_reason, l.failure_message,
+		l.attempt::bigint, l.miner::bytea, l.model_digest::bytea, l.lease_issued_us, l.lease_signature, l.excluded::bytea, l.queued_us,
+		l.leased_us, l.started_us, l.stop_by_us, NULL::bigint AS completed_us, l.escrow_tx::bytea, l.accepted,
+		NULL::bigint AS paid_uaitbc, NULL::bigint AS refunded_uaitbc, NULL::bigint AS height, NULL::bigint AS block_us,
+		NULL::bytea AS tx_hash, NULL::bigint AS refund_final_us, NULL::boolean AS has_receipt
+		FROM live_jobs l)`
+	doneState = `(SELECT d.id, d.client, 0::bigint AS version, 'done'::text AS phase, d.status::text AS outcome, d.status::text,
+		d.failure_reason, d.failure_message, d.attempt::bigint, d.miner::bytea, d.model_digest::bytea, d.lease_issued_us,
+		d.lease_signature, d.excluded::bytea, d.queued_us, d.leased_us, d.started_us, NULL::bigint AS stop_by_us, d.completed_us,
+		d.escrow_tx::bytea, d.accepted, d.paid_uaitbc::bigint, d.refunded_uaitbc::bigint, d.height, d.block_us, d.tx_hash::bytea,
+		d.refund_final_us, d.has_receipt
+		FROM done_jobs d)`
+	anyState = `(` + liveState + ` UNION ALL ` + doneState + `)`
+)
+
+// jobRow is a job as it is stored.
+type jobRow struct {
+	job      job.Job
+	version  int64
+	excluded []byte
+	accepted bool
+
+	completion             job.Completion
+	statement              []byte
+	meteredUS, operatorUS  pgtype.Int8
+	settlement             job.Settlement
+	paid, refunded, height pgtype.Int8
+	hasReceipt             pgtype.Bool
+}
+
+func (r *jobRow) targets() []any {
+	j, c, s := &r.job, &r.completion, &r.settlement
+	return []any{
+		(*[16]byte)(&j.ID), toText(&j.Order.ChainID), toFixed(j.Order.Client[:]), toFixed(j.Order.Operator[:]),
+		toFixed(j.Order.PayloadCommitment[:]), (*int64)(&j.Order.Price), (*int64)(&j.Order.MaxPrice),
+		&j.Order.ExecutionLimitUS, &j.Order.SettleByUS, &j.Order.ExpiresUS, toOctets(&j.OrderSignature), toOctets(&j.ClientKey),
+		toFixed(j.Salt[:]), toText(&j.Type),
+		toText(&j.Model), toFixed(j.PinnedDigest[:]), toSpan(&j.QueueTimeout), toSpan(&j.TotalTimeout), &j.ClientLimit,
+		&j.MaxAttempts, toInstant(&j.SubmittedAt),
+		&r.version, (*string)(&j.Phase), (*string)(&j.Outcome), (*int32)(&j.Failure.Reason), toText(&j.Failure.Message), &j.Attempt,
+		toFixed(j.Miner[:]), toFixed(j.ModelDigest[:]),
+		&j.LeaseIssuedUS, toOctets(&j.LeaseSignature), toOctets(&r.excluded), toInstant(&j.QueuedAt), toInstant(&j.LeasedAt),
+		toInstant(&j.StartedAt), toInstant(&j.StopBy),
+		toInstant(&j.CompletedAt), toFixed(j.EscrowTx[:]), &r.accepted,
+		&r.paid, &r.refunded, &r.height, toInstant(&s.BlockTime), toFixed(s.TxHash[:]), toInstant(&s.RefundFinalAt), &r.hasReceipt,
+		toFixed(c.ResultHash[:]), toOctets(&r.statement), toOctets(&c.Signature), toOctets(&c.MinerKey), &r.meteredUS, &r.operatorUS,
+		toOctets(&c.AcceptanceSignature), &c.GPUUtilization, toInstant(&c.At),
+	}
+}
+
+// value gives the job of a scanned row.
+func (r *jobRow) value() (job.Job, error) {
+	j := r.job
+	j.Order.JobID = j.ID
+	var err error
+	if j.Excluded, err = splitAccounts(r.excluded); err != nil {
+		return job.Job{}, fmt.Errorf("read job %s: %w", j.ID, err)
+	}
+	if r.accepted {
+		c := r.completion
+		if c.Statement, err = aitbc.ParseStatement(r.statement); err != nil {
+			return job.Job{}, fmt.Errorf("read job %s: %w", j.ID, err)
+		}
+		c.MeteredUS, c.OperatorUS = r.meteredUS.Int64, r.operatorUS.Int64
+		j.Completion = &c
+	}
+	if r.hasReceipt.Valid {
+		s := r.settlement
+		s.Paid, s.Refunded = aitbc.Amount(r.paid.Int64), aitbc.Amount(r.refunded.Int64)
+		s.Height, s.HasReceipt = r.height.Int64, r.hasReceipt.Bool
+		j.Settlement = &s
+	}
+	return j, nil
+}
+
+// scanJob scans jobColumns, after what leads them in the query.
+func scanJob(row pgx.Row, leading ...any) (version, error) {
+	var r jobRow
+	if err := row.Scan(append(leading, r.targets()...)...); err != nil {
+		return version{}, err
+	}
+	j, err := r.value()
+	return version{j, r.version}, err
+}
+
+func joinAccounts(accounts []aitbc.AccountID) []byte {
+	var b []byte
+	for _, a := range accounts {
+		b = append(b, a[:]...)
+	}
+	return b
+}
+
+func splitAccounts(b []byte) ([]aitbc.AccountID, error) {
+	const size = len(aitbc.AccountID{})
+	if len(b)%size != 0 {
+		return nil, fmt.Errorf("a list of accounts has %d bytes", len(b))
+	}
+	var accounts []aitbc.AccountID
+	for ; len(b) > 0; b = b[size:] {
+		accounts = append(accounts, aitbc.AccountID(b[:size]))
+	}
+	return accounts, nil
+}
+
+// asStored gives a job as it would come back from its rows, so that a job in memory is one from the
+// database.
+func asStored(j job.Job) job.Job {
+	j.Order.JobID = j.ID
+	for _, b := range []*[]byte{&j.OrderSignature, &j.ClientKey, &j.LeaseSignature} {
+		*b = octets(*b)
+	}
+	if len(j.Excluded) == 0 {
+		j.Excluded = nil
+	}
+	j.SubmittedAt, j.QueuedAt, j.LeasedAt = moment(j.SubmittedAt), moment(j.QueuedAt), moment(j.LeasedAt)
+	j.StartedAt, j.StopBy, j.CompletedAt = moment(j.StartedAt), moment(j.StopBy), moment(j.CompletedAt)
+	j.QueueTimeout, j.TotalTimeout = j.QueueTimeout.Truncate(time.Microsecond), j.TotalTimeout.Truncate(time.Microsecond)
+	if j.Completion != nil {
+		c := *j.Completion
+		c.Signature, c.MinerKey, c.AcceptanceSignature = octets(c.Signature), octets(c.MinerKey), octets(c.AcceptanceSignature)
+		c.At = moment(c.At)
+		j.Completion = &c
+	}
+	if j.Settlement != nil {
+		s := *j.Settlement
+		s.BlockTime, s.RefundFinalAt = moment(s.BlockTime), moment(s.RefundFinalAt)
+		j.Settlement = &s
+	}
+	return j
+}
+
+// moved gives a job after an update: what may change is taken from to, the rest stays.
+func moved(from, to job.Job) (job.Job, error) {
+	j := from
+	j.Phase, j.Outcome, j.Failure = to.Phase, to.Outcome, to.Failure
+	j.Attempt, j.Miner, j.ModelDigest = to.Attempt, to.Miner, to.ModelDigest
+	j.LeaseIssuedUS, j.LeaseSignature, j.Excluded = to.LeaseIssuedUS, to.LeaseSignature, to.Excluded
+	j.QueuedAt, j.LeasedAt, j.StartedAt = to.QueuedAt, to.LeasedAt, to.StartedAt
+	j.StopBy, j.CompletedAt, j.EscrowTx = to.StopBy, to.CompletedAt, to.EscrowTx
+	if from.Completion == nil {
+		j.Completion = to.Completion
+	}
+	if from.Settlement == nil {
+		j.Settlement = to.Settlement
+	}
+	j = asStored(j)
+	switch {
+	case from.Completion != nil && to.Completion == nil, from.Settlement != nil && to.Settlement == nil:
+		return job.Job{}, fmt.Errorf("what was accepted and settled stays")
+	case from.Phase == job.Done && !reflect.DeepEqual(from, j):
+		return job.Job{}, fmt.Errorf("a job that is done stays as it is")
+	case to.Attempt != from.Attempt && to.Attempt != from.Attempt+1:
+		return job.Job{}, fmt.Errorf("attempts count up one by one, not from %d to %d", from.Attempt, to.Attempt)
+	}
+	return j, nil
+}
+
+// fits refuses what the tables have no column for.
+func fits(j *job.Job) error {
+	switch {
+	case j.Phase == job.Done && !j.StopBy.IsZero():
+		return fmt.Errorf("a job that is done is not being stopped")
+	case j.Phase == job.Done && j.CompletedAt.IsZero():
+		return fmt.Errorf("a job that is done has its time")
+	case j.Phase != job.Done && (j.Settlement != nil || !j.CompletedAt.IsZero()):
+		return fmt.Errorf("only a job that is done is settled and has its time")
+	}
+	return nil
+}
