@@ -42,12 +42,13 @@ registered on the ledger (keys/operator.key in the state folder; ` + "`aitbcd le
 	f.StringVar(&c.LedgerURL, "ledger-url", c.LedgerURL, "CometBFT JSON-RPC of a ledger node")
 	f.StringVar(&c.ChainID, "chain-id", "", "the chain it must be (default: whichever is met)")
 	coordinatorFlags(f, &c)
-	cmd.AddCommand(newKeys())
+	cmd.AddCommand(newKeys(), newMigrate())
 	return cmd
 }
 
 // coordinatorFlags defines what the coordinator of `aitbcd dev` has too.
 func coordinatorFlags(f *pflag.FlagSet, c *coordinator.Config) {
+	storeFlag(f, c)
 	f.StringVar(&c.RESTListen, coordinator.FlagRESTListen, c.RESTListen, "REST gateway")
 	f.StringVar(&c.GRPCListen, coordinator.FlagGRPCListen, c.GRPCListen, "gRPC, for clients and miners")
 	f.StringVar(&c.MetricsListen, coordinator.FlagMetricsListen, c.MetricsListen, "the coordinator's /metrics; empty: none")

@@ -27,6 +27,7 @@ func newKeys() *cobra.Command {
 	f := cmd.PersistentFlags()
 	config.AddFileFlag(f)
 	f.StringVar(&k.config.StateDir, "state", defaultState(), "the coordinator's state folder")
+	storeFlag(f, &k.config)
 	f.StringVar(&k.config.OperatorKey, "operator-key", "", "the operator's ledger key (default: keys/operator.key in the state folder)")
 	f.StringVar(&k.config.LedgerURL, "ledger-url", k.config.LedgerURL, "CometBFT JSON-RPC of a ledger node")
 	f.StringVarP(&k.output, "output", "o", "text", "text or json")

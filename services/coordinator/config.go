@@ -23,6 +23,9 @@ const (
 type Config struct {
 	// StateDir is the folder for keys and the embedded store. Required.
 	StateDir string
+	// Store is where jobs are kept: sqlite, a file in StateDir, for one replica; or the postgres://
+	// URL of a database. Empty: sqlite.
+	Store string
 	// OperatorKey is the operator's ledger key. Empty: keys/operator.key in StateDir.
 	OperatorKey string
 
@@ -57,6 +60,7 @@ type Config struct {
 func DefaultConfig() Config {
 	jobs, limit := dispatch.DefaultConfig(""), auth.DefaultLimitConfig()
 	return Config{
+		Store:          StoreSQLite,
 		RESTListen:     "127.0.0.1:18000",
 		GRPCListen:     "127.0.0.1:18002",
 		MetricsListen:  "127.0.0.1:9090",
@@ -87,7 +91,7 @@ func (c Config) Validate() error {
 	if c.TLSCert == "" && c.TLSKey == "" && !c.Insecure && (!rpc.IsLoopback(c.RESTListen) || !rpc.IsLoopback(c.GRPCListen)) {
 		faults = append(faults, errors.New("off loopback give tls-cert and tls-key, or insecure"))
 	}
-	faults = append(faults, c.dispatch("any").Validate(), c.limit().Validate())
+	faults = append(faults, c.validateStore(), c.dispatch("any").Validate(), c.limit().Validate())
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("coordinator configuration: %w", err)
 	}
@@ -112,9 +116,6 @@ func (c Config) operatorKey() string {
 	}
 	return filepath.Join(c.StateDir, "keys", "operator.key")
 }
-
-// storePath is where the embedded store is.
-func (c Config) storePath() string { return filepath.Join(c.StateDir, "coordinator.db") }
 
 func (c Config) security() rpc.Security {
 	return rpc.Security{CertFile: c.TLSCert, KeyFile: c.TLSKey, Insecure: c.Insecure}

@@ -13,7 +13,6 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/custody"
 	"github.com/aitbc/aitbc/services/coordinator/internal/ledger"
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
-	"github.com/aitbc/aitbc/services/coordinator/internal/store/sqlite"
 )
 
 // KeyRequest is what an API key is wanted for.
@@ -54,7 +53,7 @@ type NewKey struct {
 // the same store and the same ledger. Close ends it.
 type Keys struct {
 	cfg   Config
-	store *sqlite.Store
+	store store.Store
 	log   *slog.Logger
 }
 
@@ -66,7 +65,7 @@ func OpenKeys(ctx context.Context, cfg Config, log *slog.Logger) (*Keys, error) 
 	if _, err := os.Stat(cfg.StateDir); err != nil {
 		return nil, fmt.Errorf("no state folder %s: name the coordinator's with --state (that of make run is state/dev): %w", cfg.StateDir, err)
 	}
-	st, err := sqlite.Open(ctx, cfg.storePath())
+	st, err := cfg.openStore(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,6 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/session"
 	"github.com/aitbc/aitbc/services/coordinator/internal/settlement"
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
-	"github.com/aitbc/aitbc/services/coordinator/internal/store/sqlite"
 	edge "github.com/aitbc/aitbc/services/internal/gateway"
 	"github.com/aitbc/aitbc/services/internal/obs"
 	"github.com/aitbc/aitbc/services/internal/rpc"
@@ -32,7 +31,7 @@ const chainTimeout = time.Minute
 
 // parts are what a running coordinator is made of.
 type parts struct {
-	store      *sqlite.Store
+	store      store.Store
 	committer  *store.Committer
 	ledger     *ledger.Client
 	accounts   *account.Reader
@@ -57,7 +56,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	}
 	p := &parts{leaving: make(chan struct{})}
 	defer func() { err = errors.Join(err, p.close()) }()
-	if p.store, err = sqlite.Open(ctx, s.cfg.storePath()); err != nil {
+	if p.store, err = s.cfg.openStore(ctx); err != nil {
 		return err
 	}
 	if err := s.putFixedKeys(ctx, p.store); err != nil {

@@ -49,9 +49,9 @@ func cli(t *testing.T, n *network.Network, args ...string) output {
 }
 
 // createKey makes a funded custodial client key with the operator's command line.
-func createKey(t *testing.T, n *network.Network, fund string) string {
+func createKey(t *testing.T, n *network.Network, fund string, environment ...string) string {
 	t.Helper()
-	out := execute(t, nil, filepath.Join(programs, "aitbcd"), "coordinator", "keys", "create",
+	out := execute(t, environment, filepath.Join(programs, "aitbcd"), "coordinator", "keys", "create",
 		"--state", filepath.Dir(n.LogFile()), "--ledger-url", "http://"+n.LedgerRPC, "--name", "test", "--scope", "client", "--fund", fund, "-o", "json")
 	require.Zero(t, out.Code, out.Stderr)
 	var created struct {

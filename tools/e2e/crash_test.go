@@ -14,8 +14,13 @@ import (
 
 func TestKillInTheMiddleOfAHundredJobsLosesNothing(t *testing.T) {
 	t.Parallel()
+	killInTheMiddle(t, startWithEngine(t, "--rate-limit", "0"))
+}
+
+// killInTheMiddle kills a network while it works on many jobs and looks at what each became.
+func killInTheMiddle(t *testing.T, n *network.Network) {
+	t.Helper()
 	const jobs = 100
-	n := startWithEngine(t, "--rate-limit", "0")
 	account := clientAccount(t, n)
 	before := balanceOf(t, n, account)
 	ids := submitMany(t, n, jobs)

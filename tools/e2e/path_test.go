@@ -10,11 +10,18 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aitbc/aitbc/tools/devnet/network"
 )
 
 func TestAJobGoesTheWholeWay(t *testing.T) {
 	t.Parallel()
-	n := startWithEngine(t)
+	goTheWholeWay(t, startWithEngine(t))
+}
+
+// goTheWholeWay sends a job through a new network and looks at all that it leaves behind.
+func goTheWholeWay(t *testing.T, n *network.Network) {
+	t.Helper()
 	account := clientAccount(t, n)
 	before := balanceOf(t, n, account)
 
