@@ -65,6 +65,7 @@ const (
 	tagAcceptance = "aitbc/acceptance/v1"
 	tagSession    = "aitbc/session/v1"
 	tagTx         = "aitbc/tx/v1"
+	tagRotation   = "aitbc/rotation/v1"
 	tagReceipt    = "aitbc/receipt/v1"
 	tagState      = "aitbc/state/v1"
 )

@@ -120,6 +120,14 @@ func check(t *testing.T, v signingVector) parsed {
 			Challenge: f.Challenge, ChannelBinding: unhex(t, f.ChannelBinding),
 		}
 		return parsed{signing: challenge.SigningBytes()}
+	case "rotation":
+		f := decode[struct {
+			ChainID   string
+			Account   aitbc.AccountID
+			PublicKey string
+		}](t, v.Fields)
+		rotation := aitbc.Rotation{ChainID: f.ChainID, Account: f.Account, PublicKey: unhex(t, f.PublicKey)}
+		return parsed{signing: rotation.SigningBytes()}
 	case "receipt":
 		leaf := decode[aitbc.ReceiptLeaf](t, v.Fields)
 		back, err := aitbc.ReceiptLeafOf(leaf.Proto())
@@ -158,7 +166,7 @@ func TestSigningVectors(t *testing.T) {
 			require.True(t, aitbc.Verify(unhex(t, file.Keys[v.Signer].PublicKey), got.signing, unhex(t, v.Signature)))
 		})
 	}
-	require.Len(t, kinds, 10)
+	require.Len(t, kinds, 11)
 }
 
 func TestSigningVectorsNameAccounts(t *testing.T) {

@@ -245,6 +245,10 @@ def main():
                text("aitbc/session/v1") + text(CHAIN) + IDS["operator"] + IDS["miner"] + sha(b"challenge")
                + text(binding))
 
+    vector("rotation", "to the miner's key", "miner",
+           {"ChainID": CHAIN, "Account": NAMES["client"], "PublicKey": public(SEEDS["miner"]).hex()},
+           text("aitbc/rotation/v1") + text(CHAIN) + IDS["client"] + public(SEEDS["miner"]))
+
     transfer = proto(1, IDS["miner"]) + proto(2, 250_000)
     body = (proto(1, 1) + proto(2, CHAIN.encode()) + proto(3, IDS["client"]) + proto(4, T0 + 60_000_000)
             + proto(5, 7) + proto(6, proto(1, transfer)))

@@ -115,6 +115,9 @@ func (a *App) InitChain(_ context.Context, req *abci.RequestInitChain) (*abci.Re
 		return nil, err
 	}
 	genesis.ChainID, genesis.Time = req.ChainId, req.Time
+	for _, v := range req.Validators {
+		genesis.Validators = append(genesis.Validators, state.Validator{PublicKey: v.PubKey.GetEd25519(), Power: v.Power})
+	}
 	st, err := state.New(genesis)
 	if err != nil {
 		return nil, err
@@ -179,7 +182,9 @@ func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 		roots := outcome.Next.Roots()
 		a.pending.block.Roots = &roots
 	}
-	return &abci.ResponseFinalizeBlock{TxResults: answers, AppHash: hash[:]}, nil
+	return &abci.ResponseFinalizeBlock{
+		TxResults: answers, AppHash: hash[:], ValidatorUpdates: validatorUpdates(outcome.Validators),
+	}, nil
 }
 
 // Commit implements abci.Application: it puts the executed block on disk and shows it.

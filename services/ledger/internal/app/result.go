@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	abci "github.com/cometbft/cometbft/abci/types"
 	"google.golang.org/protobuf/proto"
 
 	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
@@ -31,6 +32,15 @@ func encodeResults(result state.TxResult) ([]byte, error) {
 		return nil, fmt.Errorf("encode results: %w", err)
 	}
 	return data, nil
+}
+
+// validatorUpdates tells consensus who makes blocks from now on.
+func validatorUpdates(validators []state.Validator) []abci.ValidatorUpdate {
+	updates := make([]abci.ValidatorUpdate, len(validators))
+	for i, v := range validators {
+		updates[i] = abci.Ed25519ValidatorUpdate(v.PublicKey, v.Power)
+	}
+	return updates
 }
 
 // ParseGenesis reads the app_state of a genesis document. Chain id and time are not in it.

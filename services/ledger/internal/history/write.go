@@ -118,6 +118,7 @@ func settlement(b Block, e state.Event, escrow *ledgerv1.Escrow) *ledgerv1.Settl
 		Outcome:        e.Settlement.Outcome,
 		PaidUaitbc:     int64(e.Settlement.Paid),
 		RefundedUaitbc: int64(e.Settlement.Refunded),
+		FeeUaitbc:      int64(e.Settlement.Fee),
 		Height:         b.Height,
 		BlockTimeUs:    b.TimeUS,
 		Receipt:        e.Settlement.Receipt,

@@ -21,6 +21,8 @@ type Chain struct {
 	Events []state.Event
 	// LogNodes are the nodes of the receipt log's tree that the last block completed.
 	LogNodes []state.LogNode
+	// Validators are those whose power the last block changed.
+	Validators []state.Validator
 }
 
 // NewChain starts a chain from genesis.
@@ -46,7 +48,7 @@ func (c *Chain) Block(txs ...[]byte) []state.TxResult {
 	}
 	outcome, err := block.End()
 	require.NoError(c.t, err)
-	c.State, c.Events, c.LogNodes = outcome.Next, outcome.Events, outcome.LogNodes
+	c.State, c.Events, c.LogNodes, c.Validators = outcome.Next, outcome.Events, outcome.LogNodes, outcome.Validators
 	c.Time = c.Time.Add(time.Second)
 	recounted, err := c.State.Recount()
 	require.NoError(c.t, err)

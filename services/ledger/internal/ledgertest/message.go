@@ -80,6 +80,26 @@ func Receipt(w Work) *ledgerv1.RecordReceipt {
 	return m
 }
 
+// Evidence is the work signed twice: "miner" says two compute times for one lease.
+func (w Work) Evidence() *ledgerv1.SubmitEvidence {
+	p := w.papers()
+	another := p.statement
+	another.ComputeUS++
+	sign := func(name string, body []byte) []byte { return aitbc.Sign(Key(name), body) }
+	return &ledgerv1.SubmitEvidence{
+		OrderBody: w.Order.SigningBytes(),
+		LeaseBody: p.lease.SigningBytes(), LeaseSignature: sign("operator", p.lease.SigningBytes()),
+		FirstStatementBody: p.statement.SigningBytes(), FirstStatementSignature: sign(w.Miner, p.statement.SigningBytes()),
+		SecondStatementBody: another.SigningBytes(), SecondStatementSignature: sign(w.Miner, another.SigningBytes()),
+	}
+}
+
+// Rotation is what makes the key of another name that of an account.
+func Rotation(account, next string) *ledgerv1.RotateKey {
+	r := aitbc.Rotation{ChainID: ChainID, Account: ID(account), PublicKey: Public(next)}
+	return &ledgerv1.RotateKey{PublicKey: r.PublicKey, Proof: aitbc.Sign(Key(next), r.SigningBytes())}
+}
+
 // Receipt gives the receipt that a coordinator shows of the work, once it is paid.
 func (w Work) Receipt() *aitbc.Receipt {
 	p, o := w.papers(), w.Order
@@ -118,6 +138,16 @@ func Message(m any) *ledgerv1.Message {
 		return &ledgerv1.Message{Message: &ledgerv1.Message_RegisterMiner{RegisterMiner: v}}
 	case *ledgerv1.BondStake:
 		return &ledgerv1.Message{Message: &ledgerv1.Message_BondStake{BondStake: v}}
+	case *ledgerv1.UnbondStake:
+		return &ledgerv1.Message{Message: &ledgerv1.Message_UnbondStake{UnbondStake: v}}
+	case *ledgerv1.RotateKey:
+		return &ledgerv1.Message{Message: &ledgerv1.Message_RotateKey{RotateKey: v}}
+	case *ledgerv1.SubmitEvidence:
+		return &ledgerv1.Message{Message: &ledgerv1.Message_SubmitEvidence{SubmitEvidence: v}}
+	case *ledgerv1.UpdateParams:
+		return &ledgerv1.Message{Message: &ledgerv1.Message_UpdateParams{UpdateParams: v}}
+	case *ledgerv1.UpdateValidators:
+		return &ledgerv1.Message{Message: &ledgerv1.Message_UpdateValidators{UpdateValidators: v}}
 	case *ledgerv1.SubmitJob:
 		return &ledgerv1.Message{Message: &ledgerv1.Message_SubmitJob{SubmitJob: v}}
 	case *ledgerv1.RecordReceipt:

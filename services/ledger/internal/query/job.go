@@ -99,5 +99,9 @@ func paramsProto(p state.Params) *ledgerv1.Params {
 		MaxBlockGapUs:       p.MaxBlockGapUS,
 		MinStakeUaitbc:      int64(p.MinStake),
 		MaxExpiriesPerBlock: p.MaxExpiriesPerBlock,
+		FeeBps:              p.FeeBps,
+		DustLimitUaitbc:     int64(p.DustLimit),
+		UnbondingUs:         p.UnbondingUS,
+		RulesVersion:        p.RulesVersion,
 	}
 }

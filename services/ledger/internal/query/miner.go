@@ -80,7 +80,11 @@ func pageStart(token string) (aitbc.AccountID, error) {
 func minerProto(st *state.State, id aitbc.AccountID) *ledgerv1.LedgerMiner {
 	miner, _ := st.Miner(id)
 	account, _ := st.Account(id)
-	return &ledgerv1.LedgerMiner{
-		MinerId: id.String(), Name: miner.Name, StakeUaitbc: int64(miner.Stake), PublicKey: account.PublicKey,
+	resp := &ledgerv1.LedgerMiner{
+		MinerId: id.String(), Name: miner.Name, StakeUaitbc: int64(miner.Stake), PublicKey: account.PublicKey, SlashedUs: miner.SlashedUS,
 	}
+	for _, u := range miner.Unbonding {
+		resp.Unbonding = append(resp.Unbonding, &ledgerv1.Unbonding{AmountUaitbc: int64(u.Amount), DueUs: u.DueUS})
+	}
+	return resp
 }

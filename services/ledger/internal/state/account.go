@@ -14,6 +14,9 @@ func (b *Block) transfer(signer aitbc.AccountID, m *ledgerv1.Transfer) *refusal 
 	if amount <= 0 {
 		return malformed("amount is %d, want more than nothing", amount)
 	}
+	if _, there := b.account(to); !there && amount < b.base.params.DustLimit {
+		return refuse(ledgerv1.ResultCode_RESULT_CODE_DUST, "account %s is new: it must get %s at least, not %s", to, b.base.params.DustLimit, amount)
+	}
 	if no := b.debit(signer, amount); no != nil {
 		return no
 	}
@@ -73,23 +76,6 @@ func (b *Block) registerMiner(signer aitbc.AccountID, m *ledgerv1.RegisterMiner)
 	}
 	miner, _ := load(b.entries, minerKey(signer), readMiner)
 	miner.Name = m.GetName()
-	b.put(minerKey(signer), miner.encode())
-	return nil
-}
-
-func (b *Block) bondStake(signer aitbc.AccountID, m *ledgerv1.BondStake) *refusal {
-	amount := aitbc.Amount(m.GetAmountUaitbc())
-	if amount <= 0 {
-		return malformed("amount is %d, want more than nothing", amount)
-	}
-	miner, there := load(b.entries, minerKey(signer), readMiner)
-	if !there {
-		return refuse(ledgerv1.ResultCode_RESULT_CODE_NOT_MINER, "account %s is not a miner", signer)
-	}
-	if no := b.debit(signer, amount); no != nil {
-		return no
-	}
-	miner.Stake += amount
 	b.put(minerKey(signer), miner.encode())
 	return nil
 }

@@ -33,7 +33,8 @@ func TestAccountMessages(t *testing.T) {
 	}{
 		{"transfer of all", "client", transfer("operator", 1_000_000_000), ok},
 		{"transfer to oneself", "client", transfer("client", 1_000_000_000), ok},
-		{"transfer to a new account", "client", transfer("nobody", 1), ok},
+		{"transfer to a new account", "client", transfer("nobody", 1_000), ok},
+		{"transfer of dust to a new account", "client", transfer("nobody", 999), dust},
 		{"transfer of more than all", "client", transfer("operator", 1_000_000_001), insufficientFunds},
 		{"transfer of nothing", "client", transfer("operator", 0), isMalformed},
 		{"transfer of less than nothing", "client", transfer("operator", -1), isMalformed},

@@ -101,6 +101,16 @@ func (b *Block) dispatch(e *envelope, index int, m *ledgerv1.Message, kind strin
 		return b.registerMiner(e.signer, v.RegisterMiner)
 	case *ledgerv1.Message_BondStake:
 		return b.bondStake(e.signer, v.BondStake)
+	case *ledgerv1.Message_UnbondStake:
+		return b.unbondStake(e.signer, v.UnbondStake)
+	case *ledgerv1.Message_RotateKey:
+		return b.rotateKey(e.signer, v.RotateKey)
+	case *ledgerv1.Message_SubmitEvidence:
+		return b.submitEvidence(v.SubmitEvidence)
+	case *ledgerv1.Message_UpdateParams:
+		return b.updateParams(e.signer, v.UpdateParams)
+	case *ledgerv1.Message_UpdateValidators:
+		return b.updateValidators(e.signer, v.UpdateValidators)
 	case *ledgerv1.Message_SubmitJob:
 		return b.submitJob(e, v.SubmitJob)
 	case *ledgerv1.Message_RecordReceipt:

@@ -42,6 +42,8 @@ type Outcome struct {
 	Events []Event
 	// LogNodes are the nodes of the receipt log's tree that it completed.
 	LogNodes []LogNode
+	// Validators are those whose power changed.
+	Validators []Validator
 }
 
 // Write is an entry to be stored; a nil value: to be deleted.
@@ -79,6 +81,8 @@ type Settlement struct {
 	Outcome        ledgerv1.Settlement_Outcome
 	Client         aitbc.AccountID
 	Paid, Refunded aitbc.Amount
+	// Fee is what was burned of Paid; the miner got the rest.
+	Fee aitbc.Amount
 	// Receipt is nil for refunds and expiries.
 	Receipt *ledgerv1.LedgerReceipt
 }
@@ -108,6 +112,7 @@ func (b *Block) nowUS() int64 { return b.timeUS - b.cutOffUS }
 // error means that this state machine is wrong or its state corrupt: the chain must halt.
 func (b *Block) End() (Outcome, error) {
 	b.expire()
+	b.release()
 	b.prune()
 	next := &State{
 		entries: b.entries,
@@ -124,7 +129,7 @@ func (b *Block) End() (Outcome, error) {
 	if err := next.complete(); err != nil {
 		return Outcome{}, fmt.Errorf("end block %d: %w", b.height, err)
 	}
-	return Outcome{Next: next, Writes: writes, Events: b.events, LogNodes: b.logNodes}, nil
+	return Outcome{Next: next, Writes: writes, Events: b.events, LogNodes: b.logNodes, Validators: b.validatorUpdates(writes)}, nil
 }
 
 // settleEntries brings the next state's tree and supply up to what was written.

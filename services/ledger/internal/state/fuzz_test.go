@@ -18,6 +18,8 @@ func seeds(t testing.TB, c *ledgertest.Chain) [][]byte {
 	messages := []any{
 		ledgertest.Submit(o), receipt(o, 5), refund(o), transfer("miner", 1), grant("operator", 1), revoke("operator"),
 		&ledgerv1.RegisterOperator{Name: "x"}, &ledgerv1.RegisterMiner{}, &ledgerv1.BondStake{AmountUaitbc: 1},
+		&ledgerv1.UnbondStake{AmountUaitbc: 1}, ledgertest.Rotation("operator", "next"), ledgertest.Work{Order: o, Miner: "miner"}.Evidence(),
+		&ledgerv1.UpdateParams{FeeBps: proto.Uint32(7)}, validators(ledgertest.Public("validator"), 3),
 	}
 	raws := [][]byte{c.Sign("operator", messages...)}
 	for _, m := range messages {

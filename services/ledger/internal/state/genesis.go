@@ -18,6 +18,8 @@ type Genesis struct {
 	ChainID string `json:"-"`
 	// Time is where the chain's time begins.
 	Time time.Time `json:"-"`
+	// Validators make the first blocks.
+	Validators []Validator `json:"-"`
 	// Params are the parameters.
 	Params Params `json:"params"`
 	// Authority is the account that may change parameters; empty: none.
@@ -80,6 +82,7 @@ func New(g Genesis) (*State, error) {
 	b.operators(g.Operators)
 	info.Supply = b.sum(info.Supply, b.miners(g.Miners))
 	b.allowances(g.Allowances)
+	b.validators(g.Validators)
 	if g.Authority != "" {
 		info.Authority = b.account(g.Authority)
 	}
@@ -186,6 +189,18 @@ func (b *builder) miners(miners []GenesisMiner) aitbc.Amount {
 		b.put("miner "+m.ID, minerKey(id), Miner{Name: m.Name, Stake: m.Stake}.encode())
 	}
 	return total
+}
+
+func (b *builder) validators(validators []Validator) {
+	if len(validators) > MaxValidators {
+		b.fault("%d validators, at most %d", len(validators), MaxValidators)
+	}
+	for _, v := range validators {
+		if len(v.PublicKey) != ed25519.PublicKeySize || v.Power <= 0 || v.Power > MaxValidatorPower {
+			b.fault("validator %x: want an Ed25519 key, and a power of 1 to %d", v.PublicKey, int64(MaxValidatorPower))
+		}
+		b.put(fmt.Sprintf("validator %x", v.PublicKey), validatorKey(v.PublicKey), encodeInt(v.Power))
+	}
 }
 
 func (b *builder) allowances(allowances []GenesisAllowance) {

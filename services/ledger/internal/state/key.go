@@ -9,6 +9,7 @@ import (
 // The first byte of an entry's key says what it is.
 const (
 	keyAccount  = 'a' // + account: Account
+	keyBurned   = 'b' // alone: what is burned
 	keyClock    = 'c' // alone: the cut-off
 	keyDue      = 'd' // + time + operator + job: escrows by when they return by themselves
 	keyEscrow   = 'e' // + operator + job: Escrow
@@ -19,6 +20,8 @@ const (
 	keyParams   = 'p' // alone: Params
 	keyReplay   = 'r' // + operator + job: the minute its order expires in
 	keyMinute   = 't' // + minute + operator + job: replay keys by minute
+	keyUnbond   = 'u' // + time + account: miners by when stake comes back to them
+	keyValid    = 'v' // + consensus key: a validator's power
 	keyTx       = 'x' // + SHA-256 of what its signer signed: a transaction without sequence that is in a block
 	keyTxMinute = 'y' // + minute + the same: those by the minute they expire in
 )
@@ -57,6 +60,19 @@ func grantKey(client, operator aitbc.AccountID) string {
 func timeKey(prefix byte, at int64, ref jobRef) string {
 	key := binary.BigEndian.AppendUint64([]byte{prefix}, uint64(at))
 	return string(append(key, ref.bytes()...))
+}
+
+func validatorKey(consensus []byte) string { return string(append([]byte{keyValid}, consensus...)) }
+
+func unbondKey(at int64, id aitbc.AccountID) string {
+	key := binary.BigEndian.AppendUint64([]byte{keyUnbond}, uint64(at))
+	return string(append(key, id[:]...))
+}
+
+// unbondAt reads the time and the account of an unbonding's key.
+func unbondAt(key string) (int64, aitbc.AccountID) {
+	raw := []byte(key)
+	return int64(binary.BigEndian.Uint64(raw[1:9])), aitbc.AccountID(raw[9:])
 }
 
 func txKey(body aitbc.Hash) string { return string(append([]byte{keyTx}, body[:]...)) }

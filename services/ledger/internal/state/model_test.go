@@ -16,12 +16,20 @@ import (
 
 // model is the ledger in a few maps: what must come out, told as simply as possible.
 type model struct {
-	balances map[string]aitbc.Amount
-	staked   aitbc.Amount
-	allowed  aitbc.Amount
-	open     map[int]*modelEscrow
-	used     map[int]bool
-	receipts uint64
+	balances  map[string]aitbc.Amount
+	staked    aitbc.Amount
+	unbonding []modelUnbonding
+	slashed   bool
+	burned    aitbc.Amount
+	allowed   aitbc.Amount
+	open      map[int]*modelEscrow
+	used      map[int]bool
+	receipts  uint64
+}
+
+type modelUnbonding struct {
+	amount aitbc.Amount
+	due    time.Time
 }
 
 type modelEscrow struct {
@@ -30,7 +38,7 @@ type modelEscrow struct {
 }
 
 func (m *model) transfer(from, to string, amount aitbc.Amount) bool {
-	if amount <= 0 || m.balances[from] < amount {
+	if _, there := m.balances[to]; amount <= 0 || m.balances[from] < amount || (!there && amount < 1_000) {
 		return false
 	}
 	m.balances[from] -= amount
@@ -39,11 +47,34 @@ func (m *model) transfer(from, to string, amount aitbc.Amount) bool {
 }
 
 func (m *model) bond(amount aitbc.Amount) bool {
-	if amount <= 0 || m.balances["miner"] < amount {
+	if amount <= 0 || m.balances["miner"] < amount || m.slashed {
 		return false
 	}
 	m.balances["miner"] -= amount
 	m.staked += amount
+	return true
+}
+
+func (m *model) unbond(amount aitbc.Amount, now time.Time) bool {
+	if amount <= 0 || m.staked < amount {
+		return false
+	}
+	m.staked -= amount
+	m.unbonding = append(m.unbonding, modelUnbonding{amount, now.Add(time.Minute)})
+	return true
+}
+
+func (m *model) slash() bool {
+	taken := m.staked
+	for _, u := range m.unbonding {
+		taken += u.amount
+	}
+	if m.slashed || taken == 0 {
+		return false
+	}
+	m.staked, m.unbonding, m.slashed = 0, nil, true
+	m.balances["client"] += taken / 2
+	m.burned += taken - taken/2
 	return true
 }
 
@@ -60,7 +91,9 @@ func (m *model) submit(n int, o aitbc.Order) bool {
 
 func (m *model) end(n int, paid aitbc.Amount) {
 	o := m.open[n].order
-	m.balances["miner"] += paid
+	fee := paid * 15 / 1_000
+	m.balances["miner"] += paid - fee
+	m.burned += fee
 	m.balances["client"] += o.MaxPrice - paid
 	m.allowed += o.MaxPrice - paid
 	delete(m.open, n)
@@ -93,6 +126,13 @@ func (m *model) passed(now time.Time) {
 			m.end(n, 0)
 		}
 	}
+	m.unbonding = slices.DeleteFunc(m.unbonding, func(u modelUnbonding) bool {
+		if now.Before(u.due) {
+			return false
+		}
+		m.balances["miner"] += u.amount
+		return true
+	})
 }
 
 // play sends one random message to the chain and does the same to the model.
@@ -105,7 +145,7 @@ func play(t *rapid.T, c *ledgertest.Chain, m *model) {
 	now := c.Now()
 	var want bool
 	var got ledgerv1.ResultCode
-	switch rapid.IntRange(0, 5).Draw(t, "message") {
+	switch rapid.IntRange(0, 7).Draw(t, "message") {
 	case 0:
 		from := rapid.SampledFrom(names[:3]).Draw(t, "from")
 		to := rapid.SampledFrom(names).Draw(t, "to")
@@ -126,6 +166,10 @@ func play(t *rapid.T, c *ledgertest.Chain, m *model) {
 		c.Wait(time.Duration(rapid.Int64Range(1, 180_000_000).Draw(t, "wait us")) * time.Microsecond)
 		m.passed(time.UnixMicro(c.State.LedgerTimeUS()))
 		return
+	case 6:
+		want, got = m.unbond(amount, now), c.One("miner", unbond(int64(amount)))
+	case 7:
+		want, got = m.slash(), c.One("client", ledgertest.Work{Order: order, Miner: "miner", ComputeUS: now.UnixMicro()}.Evidence())
 	}
 	require.Equal(t, want, got == ok, "code %s", got)
 	m.passed(now)
@@ -136,9 +180,10 @@ func TestTheLedgerDoesWhatAFewMapsDo(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		g := ledgertest.Genesis()
 		g.Params.MaxExpiryAheadUS = time.Hour.Microseconds()
+		g.Params.FeeBps = 150
 		c := ledgertest.NewChain(t, g)
 		m := &model{
-			balances: map[string]aitbc.Amount{"client": 1_000_000_000, "operator": 10_000_000},
+			balances: map[string]aitbc.Amount{"client": 1_000_000_000, "operator": 10_000_000, "miner": 0},
 			allowed:  1_000_000_000, staked: 100_000_000, open: map[int]*modelEscrow{}, used: map[int]bool{},
 		}
 		// Order ids are never free again while a test runs: replay keys last as long as escrows do.
@@ -155,6 +200,8 @@ func compare(t *rapid.T, c *ledgertest.Chain, m *model) {
 	}
 	supply := c.State.Supply()
 	require.Equal(t, m.staked, supply.Staked)
+	require.Equal(t, m.burned, supply.Burned)
+	require.Equal(t, c.State.Info().Supply, supply.Total())
 	require.Equal(t, int64(len(m.open)), supply.OpenEscrows)
 	require.Equal(t, m.receipts, c.State.Receipts())
 	g, _ := c.State.Grant(ledgertest.ID("client"), ledgertest.ID("operator"))

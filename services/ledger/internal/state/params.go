@@ -31,7 +31,19 @@ type Params struct {
 	MinStake aitbc.Amount `json:"min_stake_uaitbc"`
 	// MaxExpiriesPerBlock bounds the escrows that return by themselves in one block.
 	MaxExpiriesPerBlock uint32 `json:"max_expiries_per_block"`
+	// FeeBps is what a receipt burns of the payment, in basis points.
+	FeeBps uint32 `json:"fee_bps"`
+	// DustLimit is the least that a transfer to a new account must bring.
+	DustLimit aitbc.Amount `json:"dust_limit_uaitbc"`
+	// UnbondingUS is how long stake takes to come back, and how long old keys stay good for what
+	// they signed.
+	UnbondingUS int64 `json:"unbonding_us"`
+	// RulesVersion says which rules hold. A program that does not know them must not go on.
+	RulesVersion uint32 `json:"rules_version"`
 }
+
+// RulesVersion is the newest rules that this program knows.
+const RulesVersion = 1
 
 // DefaultParams are a public network's: an hour of grace and a refund window of half a minute.
 func DefaultParams() Params {
@@ -46,19 +58,34 @@ func DefaultParams() Params {
 		MaxBlockGapUS:       (10 * time.Second).Microseconds(),
 		MinStake:            100 * aitbc.UnitsPerCoin,
 		MaxExpiriesPerBlock: 1_000,
+		FeeBps:              100,
+		DustLimit:           1_000,
+		UnbondingUS:         (7 * 24 * time.Hour).Microseconds(),
+		RulesVersion:        RulesVersion,
 	}
 }
 
-// DevParams are a development network's: what people wait for is shorter.
+// DevParams are a development network's: what people wait for is shorter, and nothing is burned.
 func DevParams() Params {
 	p := DefaultParams()
 	p.MinGraceUS = (2 * time.Minute).Microseconds()
 	p.RefundWindowUS = (2 * time.Second).Microseconds()
+	p.UnbondingUS = time.Minute.Microseconds()
+	p.FeeBps = 0
 	return p
 }
 
 // maxSpanUS bounds every span in the parameters, so that no sum of two with a time overflows.
 const maxSpanUS = int64(10 * 365 * 24 * time.Hour / time.Microsecond)
+
+// wholeBps is all of it in basis points.
+const wholeBps = 10_000
+
+// fee gives what is burned of a payment. It divides first: a product could overflow.
+func (p Params) fee(paid aitbc.Amount) aitbc.Amount {
+	bps := aitbc.Amount(p.FeeBps)
+	return paid/wholeBps*bps + paid%wholeBps*bps/wholeBps
+}
 
 // Validate reports everything that is wrong with the parameters.
 func (p Params) Validate() error {
@@ -74,6 +101,15 @@ func (p Params) Validate() error {
 	if p.MinStake < 0 {
 		faults = append(faults, errors.New("min_stake_uaitbc is negative"))
 	}
+	if p.FeeBps > wholeBps {
+		faults = append(faults, fmt.Errorf("fee_bps is %d, at most %d", p.FeeBps, wholeBps))
+	}
+	if p.DustLimit < 0 {
+		faults = append(faults, errors.New("dust_limit_uaitbc is negative"))
+	}
+	if p.RulesVersion == 0 {
+		faults = append(faults, errors.New("rules_version is 0, the first is 1"))
+	}
 	if p.MaxExpiriesPerBlock == 0 {
 		faults = append(faults, errors.New("max_expiries_per_block is 0, so escrows would never return"))
 	}
@@ -82,6 +118,7 @@ func (p Params) Validate() error {
 	span("refund_window_us", p.RefundWindowUS, 1)
 	span("max_expiry_ahead_us", p.MaxExpiryAheadUS, 1)
 	span("max_block_gap_us", p.MaxBlockGapUS, 1)
+	span("unbonding_us", p.UnbondingUS, 1)
 	if len(faults) > 0 {
 		return fmt.Errorf("ledger parameters: %w", errors.Join(faults...))
 	}
@@ -100,6 +137,10 @@ func (p Params) encode() []byte {
 	w.int64(p.MaxBlockGapUS)
 	w.amount(p.MinStake)
 	w.uint32(p.MaxExpiriesPerBlock)
+	w.uint32(p.FeeBps)
+	w.amount(p.DustLimit)
+	w.int64(p.UnbondingUS)
+	w.uint32(p.RulesVersion)
 	return w.buf
 }
 
@@ -115,5 +156,9 @@ func readParams(r *reader) Params {
 		MaxBlockGapUS:       r.int64(),
 		MinStake:            r.amount(),
 		MaxExpiriesPerBlock: r.uint32(),
+		FeeBps:              r.uint32(),
+		DustLimit:           r.amount(),
+		UnbondingUS:         r.int64(),
+		RulesVersion:        r.uint32(),
 	}
 }

@@ -13,6 +13,15 @@ type Account struct {
 	NextSequence uint64
 	// PublicKey is empty until the account has signed something.
 	PublicKey ed25519.PublicKey
+	// OldKeys are those it had before, as far as they are still good for anything.
+	OldKeys []OldKey
+}
+
+// OldKey is a key that was rotated away. It is good for leases, statements and acceptances alone.
+type OldKey struct {
+	PublicKey ed25519.PublicKey
+	// UntilUS is when it stops to be good.
+	UntilUS int64
 }
 
 func (a Account) encode() []byte {
@@ -20,11 +29,20 @@ func (a Account) encode() []byte {
 	w.amount(a.Balance)
 	w.uint64(a.NextSequence)
 	w.bytes(a.PublicKey)
+	w.uint8(uint8(len(a.OldKeys)))
+	for _, k := range a.OldKeys {
+		w.bytes(k.PublicKey)
+		w.int64(k.UntilUS)
+	}
 	return w.buf
 }
 
 func readAccount(r *reader) Account {
-	return Account{Balance: r.amount(), NextSequence: r.uint64(), PublicKey: r.bytes()}
+	a := Account{Balance: r.amount(), NextSequence: r.uint64(), PublicKey: r.bytes()}
+	for n := r.uint8(); n > 0 && r.err == nil; n-- {
+		a.OldKeys = append(a.OldKeys, OldKey{PublicKey: r.bytes(), UntilUS: r.int64()})
+	}
+	return a
 }
 
 // Grant is what a client lets an operator escrow of its tokens: a limit, not money.
@@ -69,16 +87,48 @@ func readGrant(r *reader) Grant {
 type Miner struct {
 	Name  string
 	Stake aitbc.Amount
+	// SlashedUS is when it lost its stake by evidence; 0: never.
+	SlashedUS int64
+	// Unbonding is what is on its way back, the next to arrive first.
+	Unbonding []Unbonding
+}
+
+// Unbonding is stake on its way back. It can be slashed until it arrives.
+type Unbonding struct {
+	Amount aitbc.Amount
+	// DueUS is when it arrives.
+	DueUS int64
+}
+
+// unbonding sums up what is on its way back.
+func (m Miner) unbonding() aitbc.Amount {
+	var sum aitbc.Amount
+	for _, u := range m.Unbonding {
+		sum += u.Amount
+	}
+	return sum
 }
 
 func (m Miner) encode() []byte {
 	w := &writer{}
 	w.text(m.Name)
 	w.amount(m.Stake)
+	w.int64(m.SlashedUS)
+	w.uint8(uint8(len(m.Unbonding)))
+	for _, u := range m.Unbonding {
+		w.amount(u.Amount)
+		w.int64(u.DueUS)
+	}
 	return w.buf
 }
 
-func readMiner(r *reader) Miner { return Miner{Name: r.text(), Stake: r.amount()} }
+func readMiner(r *reader) Miner {
+	m := Miner{Name: r.text(), Stake: r.amount(), SlashedUS: r.int64()}
+	for n := r.uint8(); n > 0 && r.err == nil; n-- {
+		m.Unbonding = append(m.Unbonding, Unbonding{Amount: r.amount(), DueUS: r.int64()})
+	}
+	return m
+}
 
 // Operator is a registered operator.
 type Operator struct{ Name string }

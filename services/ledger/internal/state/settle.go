@@ -120,14 +120,14 @@ func (b *Block) checkSignatures(signer aitbc.AccountID, c *claim) *refusal {
 	}
 	if signer != c.ref.operator {
 		operator, _ := b.account(c.ref.operator)
-		if !b.verify(operator.PublicKey, c.lease.SigningBytes(), c.message.GetLeaseSignature()) {
+		if !b.signed(operator, c.lease.SigningBytes(), c.message.GetLeaseSignature()) {
 			return refuse(ledgerv1.ResultCode_RESULT_CODE_BAD_LEASE, "the operator's signature of the lease does not check")
 		}
-		if !b.verify(operator.PublicKey, c.acceptance.SigningBytes(), c.message.GetAcceptanceSignature()) {
+		if !b.signed(operator, c.acceptance.SigningBytes(), c.message.GetAcceptanceSignature()) {
 			return refuse(ledgerv1.ResultCode_RESULT_CODE_BAD_ACCEPTANCE, "the operator's signature of the acceptance does not check")
 		}
 	}
-	if !b.verify(miner.PublicKey, c.statement.SigningBytes(), c.message.GetStatementSignature()) {
+	if !b.signed(miner, c.statement.SigningBytes(), c.message.GetStatementSignature()) {
 		return refuse(ledgerv1.ResultCode_RESULT_CODE_BAD_STATEMENT, "the miner's signature of the statement does not check")
 	}
 	return nil
@@ -138,9 +138,11 @@ func (b *Block) pay(e *envelope, c *claim, escrow Escrow) {
 	paid := price(c.acceptance.MeteredUS, escrow.Price, escrow.Amount)
 	refunded := escrow.Amount - paid
 	b.close(c.ref, escrow, refunded)
-	if paid > 0 {
-		b.credit(c.lease.Miner, paid)
+	fee := b.base.params.fee(paid)
+	if paid > fee {
+		b.credit(c.lease.Miner, paid-fee)
 	}
+	b.burn(fee)
 	leaf := aitbc.ReceiptLeaf{
 		JobID:            c.ref.job,
 		Attempt:          c.lease.Attempt,
@@ -162,7 +164,7 @@ func (b *Block) pay(e *envelope, c *claim, escrow Escrow) {
 		Kind: Settled, Operator: c.ref.operator, Job: c.ref.job, TxHash: e.hash,
 		Settlement: Settlement{
 			Outcome: ledgerv1.Settlement_OUTCOME_PAID, Client: escrow.Client,
-			Paid: paid, Refunded: refunded, Receipt: leaf.Proto(),
+			Paid: paid, Refunded: refunded, Fee: fee, Receipt: leaf.Proto(),
 		},
 	})
 }

@@ -1,6 +1,8 @@
 package state
 
 import (
+	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -39,9 +41,13 @@ type Meta struct {
 	LogHashes [][]byte
 }
 
+// stateVersion is the version of how entries and meta record are stored.
+const stateVersion = 1
+
 // Encode gives the one encoding of the meta record.
 func (m Meta) Encode() []byte {
 	w := &writer{}
+	w.uint32(stateVersion)
 	w.int64(m.Height)
 	w.int64(m.TimeUS)
 	w.fixed(m.AppHash[:])
@@ -56,6 +62,10 @@ func (m Meta) Encode() []byte {
 // DecodeMeta reads a meta record.
 func DecodeMeta(b []byte) (Meta, error) {
 	r := &reader{rest: b}
+	if version := r.uint32(); r.err == nil && version != stateVersion {
+		return Meta{}, fmt.Errorf("read ledger meta record: the state was stored by another version of this program (format %d, this one's is %d): "+
+			"run that version, or join the network anew with an empty data folder", version, stateVersion)
+	}
 	m := Meta{Height: r.int64(), TimeUS: r.int64()}
 	r.fill(m.AppHash[:])
 	m.LogSize = r.uint64()
@@ -123,6 +133,12 @@ func checkEntry(key string, value []byte) error {
 	case keyDue, keyMinute:
 		r.uint8()
 		want += 8 + jobRefSize
+	case keyUnbond:
+		r.uint8()
+		want += 8 + len(aitbc.AccountID{})
+	case keyValid:
+		r.int64()
+		want += ed25519.PublicKeySize
 	case keyTx:
 		r.uint8()
 		want += len(aitbc.Hash{})
@@ -133,7 +149,7 @@ func checkEntry(key string, value []byte) error {
 		readInfo(r)
 	case keyParams:
 		readParams(r)
-	case keyClock:
+	case keyClock, keyBurned:
 		r.int64()
 	default:
 		return fmt.Errorf("%w: entry of unknown kind %x", errCorrupt, key)
@@ -147,6 +163,9 @@ func checkEntry(key string, value []byte) error {
 	return nil
 }
 
+// ErrNewerRules is wrapped when the network has gone over to rules that this program does not know.
+var ErrNewerRules = errors.New("the network has gone over to newer rules: run a newer version of this program")
+
 // complete fills in what follows from the entries, and checks the supply.
 func (s *State) complete() error {
 	var there [3]bool
@@ -155,6 +174,9 @@ func (s *State) complete() error {
 	s.cutOffUS, there[2] = load(s.entries, string(keyClock), (*reader).int64)
 	if there != [3]bool{true, true, true} {
 		return fmt.Errorf("%w: info, parameters or clock are missing", errCorrupt)
+	}
+	if s.params.RulesVersion > RulesVersion {
+		return fmt.Errorf("%w: %d, this program knows %d", ErrNewerRules, s.params.RulesVersion, RulesVersion)
 	}
 	if total := s.supply.Total(); total != s.info.Supply {
 		return fmt.Errorf("%w: the parts of the supply sum to %d, want %d", errCorrupt, total, s.info.Supply)

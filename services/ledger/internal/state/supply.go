@@ -32,8 +32,13 @@ func (s *Supply) add(key string, value []byte, sign aitbc.Amount) error {
 		s.Escrowed += sign * held
 		s.OpenEscrows += int64(sign)
 	case keyMiner:
-		held = readMiner(r).Stake
-		s.Staked += sign * held
+		miner := readMiner(r)
+		held = min(miner.Stake, miner.unbonding())
+		s.Staked += sign * miner.Stake
+		s.Unbonding += sign * miner.unbonding()
+	case keyBurned:
+		held = r.amount()
+		s.Burned += sign * held
 	default:
 		return nil
 	}

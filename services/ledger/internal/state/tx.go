@@ -100,10 +100,11 @@ func canonicalTx(tx *ledgerv1.Tx) []byte {
 	return b
 }
 
-// needsSequence tells account messages from job messages, which can be repeated harmlessly.
+// needsSequence tells account messages from those that can be repeated harmlessly.
 func needsSequence(m *ledgerv1.Message) bool {
 	switch m.GetMessage().(type) {
-	case nil, *ledgerv1.Message_SubmitJob, *ledgerv1.Message_RecordReceipt, *ledgerv1.Message_RefundJob:
+	case nil, *ledgerv1.Message_SubmitJob, *ledgerv1.Message_RecordReceipt, *ledgerv1.Message_RefundJob,
+		*ledgerv1.Message_SubmitEvidence:
 		return false
 	default:
 		return true

@@ -35,6 +35,15 @@ const (
 	outOfRange            = ledgerv1.ResultCode_RESULT_CODE_OUT_OF_RANGE
 	tooLate               = ledgerv1.ResultCode_RESULT_CODE_TOO_LATE
 	alreadyRefunding      = ledgerv1.ResultCode_RESULT_CODE_ALREADY_REFUNDING
+	notAuthority          = ledgerv1.ResultCode_RESULT_CODE_NOT_AUTHORITY
+	dust                  = ledgerv1.ResultCode_RESULT_CODE_DUST
+	insufficientStake     = ledgerv1.ResultCode_RESULT_CODE_INSUFFICIENT_STAKE
+	tooMany               = ledgerv1.ResultCode_RESULT_CODE_TOO_MANY
+	badRotation           = ledgerv1.ResultCode_RESULT_CODE_BAD_ROTATION
+	badEvidence           = ledgerv1.ResultCode_RESULT_CODE_BAD_EVIDENCE
+	isSlashed             = ledgerv1.ResultCode_RESULT_CODE_SLASHED
+	badParams             = ledgerv1.ResultCode_RESULT_CODE_BAD_PARAMS
+	badValidators         = ledgerv1.ResultCode_RESULT_CODE_BAD_VALIDATORS
 	duplicateTx           = ledgerv1.ResultCode_RESULT_CODE_DUPLICATE_TX
 )
 

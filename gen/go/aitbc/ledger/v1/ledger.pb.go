@@ -76,7 +76,7 @@ func (x Settlement_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Settlement_Outcome.Descriptor instead.
 func (Settlement_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{5, 0}
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{6, 0}
 }
 
 // LedgerAccount is an account's committed state.
@@ -262,7 +262,11 @@ type LedgerMiner struct {
 	// Its stake.
 	StakeUaitbc int64 `protobuf:"varint,3,opt,name=stake_uaitbc,json=stakeUaitbc,proto3" json:"stake_uaitbc,omitempty"`
 	// Its account's public key.
-	PublicKey     []byte `protobuf:"bytes,4,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	PublicKey []byte `protobuf:"bytes,4,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// What is on its way back from its stake, the next to arrive first; it can be slashed until then.
+	Unbonding []*Unbonding `protobuf:"bytes,5,rep,name=unbonding,proto3" json:"unbonding,omitempty"`
+	// When it was slashed, ledger time in Unix microseconds; 0: never.
+	SlashedUs     int64 `protobuf:"varint,6,opt,name=slashed_us,json=slashedUs,proto3" json:"slashed_us,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -325,6 +329,75 @@ func (x *LedgerMiner) GetPublicKey() []byte {
 	return nil
 }
 
+func (x *LedgerMiner) GetUnbonding() []*Unbonding {
+	if x != nil {
+		return x.Unbonding
+	}
+	return nil
+}
+
+func (x *LedgerMiner) GetSlashedUs() int64 {
+	if x != nil {
+		return x.SlashedUs
+	}
+	return 0
+}
+
+// Unbonding is stake on its way back.
+type Unbonding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How much.
+	AmountUaitbc int64 `protobuf:"varint,1,opt,name=amount_uaitbc,json=amountUaitbc,proto3" json:"amount_uaitbc,omitempty"`
+	// When it arrives in the balance, ledger time in Unix microseconds.
+	DueUs         int64 `protobuf:"varint,2,opt,name=due_us,json=dueUs,proto3" json:"due_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unbonding) Reset() {
+	*x = Unbonding{}
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unbonding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unbonding) ProtoMessage() {}
+
+func (x *Unbonding) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unbonding.ProtoReflect.Descriptor instead.
+func (*Unbonding) Descriptor() ([]byte, []int) {
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Unbonding) GetAmountUaitbc() int64 {
+	if x != nil {
+		return x.AmountUaitbc
+	}
+	return 0
+}
+
+func (x *Unbonding) GetDueUs() int64 {
+	if x != nil {
+		return x.DueUs
+	}
+	return 0
+}
+
 // LedgerOperator is a registered operator.
 type LedgerOperator struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -340,7 +413,7 @@ type LedgerOperator struct {
 
 func (x *LedgerOperator) Reset() {
 	*x = LedgerOperator{}
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[3]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -352,7 +425,7 @@ func (x *LedgerOperator) String() string {
 func (*LedgerOperator) ProtoMessage() {}
 
 func (x *LedgerOperator) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[3]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -365,7 +438,7 @@ func (x *LedgerOperator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerOperator.ProtoReflect.Descriptor instead.
 func (*LedgerOperator) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{3}
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *LedgerOperator) GetOperatorId() string {
@@ -422,7 +495,7 @@ type Escrow struct {
 
 func (x *Escrow) Reset() {
 	*x = Escrow{}
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[4]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -434,7 +507,7 @@ func (x *Escrow) String() string {
 func (*Escrow) ProtoMessage() {}
 
 func (x *Escrow) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[4]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -447,7 +520,7 @@ func (x *Escrow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Escrow.ProtoReflect.Descriptor instead.
 func (*Escrow) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{4}
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Escrow) GetJobId() string {
@@ -538,7 +611,7 @@ type Settlement struct {
 	OperatorId string `protobuf:"bytes,3,opt,name=operator_id,json=operatorId,proto3" json:"operator_id,omitempty"`
 	// How it ended.
 	Outcome Settlement_Outcome `protobuf:"varint,4,opt,name=outcome,proto3,enum=aitbc.ledger.v1.Settlement_Outcome" json:"outcome,omitempty"`
-	// What the miner got.
+	// What the client paid; the miner got it less the fee.
 	PaidUaitbc int64 `protobuf:"varint,5,opt,name=paid_uaitbc,json=paidUaitbc,proto3" json:"paid_uaitbc,omitempty"`
 	// What went back to the client.
 	RefundedUaitbc int64 `protobuf:"varint,6,opt,name=refunded_uaitbc,json=refundedUaitbc,proto3" json:"refunded_uaitbc,omitempty"`
@@ -552,14 +625,16 @@ type Settlement struct {
 	// The receipt; unset for refunds and expiries.
 	Receipt *LedgerReceipt `protobuf:"bytes,10,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	// Hash of the transaction that made the escrow.
-	EscrowTxHash  []byte `protobuf:"bytes,11,opt,name=escrow_tx_hash,json=escrowTxHash,proto3" json:"escrow_tx_hash,omitempty"`
+	EscrowTxHash []byte `protobuf:"bytes,11,opt,name=escrow_tx_hash,json=escrowTxHash,proto3" json:"escrow_tx_hash,omitempty"`
+	// What of it was burned.
+	FeeUaitbc     int64 `protobuf:"varint,12,opt,name=fee_uaitbc,json=feeUaitbc,proto3" json:"fee_uaitbc,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Settlement) Reset() {
 	*x = Settlement{}
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[5]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -571,7 +646,7 @@ func (x *Settlement) String() string {
 func (*Settlement) ProtoMessage() {}
 
 func (x *Settlement) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[5]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -584,7 +659,7 @@ func (x *Settlement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settlement.ProtoReflect.Descriptor instead.
 func (*Settlement) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{5}
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Settlement) GetJobId() string {
@@ -664,6 +739,13 @@ func (x *Settlement) GetEscrowTxHash() []byte {
 	return nil
 }
 
+func (x *Settlement) GetFeeUaitbc() int64 {
+	if x != nil {
+		return x.FeeUaitbc
+	}
+	return 0
+}
+
 // LedgerReceipt is the leaf of the receipt log.
 type LedgerReceipt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -691,7 +773,7 @@ type LedgerReceipt struct {
 	ComputeUs int64 `protobuf:"varint,11,opt,name=compute_us,json=computeUs,proto3" json:"compute_us,omitempty"`
 	// The accepted time in microseconds.
 	MeteredUs int64 `protobuf:"varint,12,opt,name=metered_us,json=meteredUs,proto3" json:"metered_us,omitempty"`
-	// What the miner got.
+	// What the client paid; the miner got it less the settlement fee.
 	PaidUaitbc int64 `protobuf:"varint,13,opt,name=paid_uaitbc,json=paidUaitbc,proto3" json:"paid_uaitbc,omitempty"`
 	// What went back to the client.
 	RefundedUaitbc int64 `protobuf:"varint,14,opt,name=refunded_uaitbc,json=refundedUaitbc,proto3" json:"refunded_uaitbc,omitempty"`
@@ -703,7 +785,7 @@ type LedgerReceipt struct {
 
 func (x *LedgerReceipt) Reset() {
 	*x = LedgerReceipt{}
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[6]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -715,7 +797,7 @@ func (x *LedgerReceipt) String() string {
 func (*LedgerReceipt) ProtoMessage() {}
 
 func (x *LedgerReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[6]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -728,7 +810,7 @@ func (x *LedgerReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerReceipt.ProtoReflect.Descriptor instead.
 func (*LedgerReceipt) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{6}
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *LedgerReceipt) GetVersion() uint32 {
@@ -858,7 +940,7 @@ type ReceiptProof struct {
 
 func (x *ReceiptProof) Reset() {
 	*x = ReceiptProof{}
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[7]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -870,7 +952,7 @@ func (x *ReceiptProof) String() string {
 func (*ReceiptProof) ProtoMessage() {}
 
 func (x *ReceiptProof) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[7]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -883,7 +965,7 @@ func (x *ReceiptProof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReceiptProof.ProtoReflect.Descriptor instead.
 func (*ReceiptProof) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{7}
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReceiptProof) GetReceipt() *LedgerReceipt {
@@ -941,7 +1023,7 @@ type MessageResult struct {
 
 func (x *MessageResult) Reset() {
 	*x = MessageResult{}
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[8]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1035,7 @@ func (x *MessageResult) String() string {
 func (*MessageResult) ProtoMessage() {}
 
 func (x *MessageResult) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[8]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +1048,7 @@ func (x *MessageResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageResult.ProtoReflect.Descriptor instead.
 func (*MessageResult) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{8}
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *MessageResult) GetCode() ResultCode {
@@ -1006,13 +1088,21 @@ type Params struct {
 	MinStakeUaitbc int64 `protobuf:"varint,9,opt,name=min_stake_uaitbc,json=minStakeUaitbc,proto3" json:"min_stake_uaitbc,omitempty"`
 	// At most this many escrows expire in one block.
 	MaxExpiriesPerBlock uint32 `protobuf:"varint,10,opt,name=max_expiries_per_block,json=maxExpiriesPerBlock,proto3" json:"max_expiries_per_block,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// What a receipt burns of the payment, basis points.
+	FeeBps uint32 `protobuf:"varint,11,opt,name=fee_bps,json=feeBps,proto3" json:"fee_bps,omitempty"`
+	// The least that a transfer to a new account must bring.
+	DustLimitUaitbc int64 `protobuf:"varint,12,opt,name=dust_limit_uaitbc,json=dustLimitUaitbc,proto3" json:"dust_limit_uaitbc,omitempty"`
+	// How long stake takes to come back, and old keys stay good, microseconds.
+	UnbondingUs int64 `protobuf:"varint,13,opt,name=unbonding_us,json=unbondingUs,proto3" json:"unbonding_us,omitempty"`
+	// Which rules hold; a node whose program does not know them stops (docs/ledger.md).
+	RulesVersion  uint32 `protobuf:"varint,14,opt,name=rules_version,json=rulesVersion,proto3" json:"rules_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Params) Reset() {
 	*x = Params{}
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[9]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1024,7 +1114,7 @@ func (x *Params) String() string {
 func (*Params) ProtoMessage() {}
 
 func (x *Params) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[9]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1037,7 +1127,7 @@ func (x *Params) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Params.ProtoReflect.Descriptor instead.
 func (*Params) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{9}
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Params) GetDefaultPriceUaitbc() int64 {
@@ -1110,6 +1200,34 @@ func (x *Params) GetMaxExpiriesPerBlock() uint32 {
 	return 0
 }
 
+func (x *Params) GetFeeBps() uint32 {
+	if x != nil {
+		return x.FeeBps
+	}
+	return 0
+}
+
+func (x *Params) GetDustLimitUaitbc() int64 {
+	if x != nil {
+		return x.DustLimitUaitbc
+	}
+	return 0
+}
+
+func (x *Params) GetUnbondingUs() int64 {
+	if x != nil {
+		return x.UnbondingUs
+	}
+	return 0
+}
+
+func (x *Params) GetRulesVersion() uint32 {
+	if x != nil {
+		return x.RulesVersion
+	}
+	return 0
+}
+
 // Supply says where every unit is: the five parts sum to total at every block.
 type Supply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1131,7 +1249,7 @@ type Supply struct {
 
 func (x *Supply) Reset() {
 	*x = Supply{}
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[10]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1261,7 @@ func (x *Supply) String() string {
 func (*Supply) ProtoMessage() {}
 
 func (x *Supply) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[10]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1274,7 @@ func (x *Supply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Supply.ProtoReflect.Descriptor instead.
 func (*Supply) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{10}
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Supply) GetTotalUaitbc() int64 {
@@ -1222,13 +1340,19 @@ const file_aitbc_ledger_v1_ledger_proto_rawDesc = "" +
 	"\x0eper_day_uaitbc\x18\x05 \x01(\x03B\x03\xe0A\x03R\fperDayUaitbc\x121\n" +
 	"\x12spent_today_uaitbc\x18\x06 \x01(\x03B\x03\xe0A\x03R\x10spentTodayUaitbc\x12\"\n" +
 	"\n" +
-	"expires_us\x18\a \x01(\x03B\x03\xe0A\x03R\texpiresUs\"\x92\x01\n" +
+	"expires_us\x18\a \x01(\x03B\x03\xe0A\x03R\texpiresUs\"\xf5\x01\n" +
 	"\vLedgerMiner\x12\x1e\n" +
 	"\bminer_id\x18\x01 \x01(\tB\x03\xe0A\x03R\aminerId\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tB\x03\xe0A\x03R\x04name\x12&\n" +
 	"\fstake_uaitbc\x18\x03 \x01(\x03B\x03\xe0A\x03R\vstakeUaitbc\x12\"\n" +
 	"\n" +
-	"public_key\x18\x04 \x01(\fB\x03\xe0A\x03R\tpublicKey\"s\n" +
+	"public_key\x18\x04 \x01(\fB\x03\xe0A\x03R\tpublicKey\x12=\n" +
+	"\tunbonding\x18\x05 \x03(\v2\x1a.aitbc.ledger.v1.UnbondingB\x03\xe0A\x03R\tunbonding\x12\"\n" +
+	"\n" +
+	"slashed_us\x18\x06 \x01(\x03B\x03\xe0A\x03R\tslashedUs\"Q\n" +
+	"\tUnbonding\x12(\n" +
+	"\ramount_uaitbc\x18\x01 \x01(\x03B\x03\xe0A\x03R\famountUaitbc\x12\x1a\n" +
+	"\x06due_us\x18\x02 \x01(\x03B\x03\xe0A\x03R\x05dueUs\"s\n" +
 	"\x0eLedgerOperator\x12$\n" +
 	"\voperator_id\x18\x01 \x01(\tB\x03\xe0A\x03R\n" +
 	"operatorId\x12\x17\n" +
@@ -1250,7 +1374,7 @@ const file_aitbc_ledger_v1_ledger_proto_rawDesc = "" +
 	"\x0frefund_final_us\x18\t \x01(\x03B\x03\xe0A\x03R\rrefundFinalUs\x12\x1c\n" +
 	"\atx_hash\x18\n" +
 	" \x01(\fB\x03\xe0A\x03R\x06txHash\x12)\n" +
-	"\x0erefund_tx_hash\x18\v \x01(\fB\x03\xe0A\x03R\frefundTxHash\"\xb7\x04\n" +
+	"\x0erefund_tx_hash\x18\v \x01(\fB\x03\xe0A\x03R\frefundTxHash\"\xdb\x04\n" +
 	"\n" +
 	"Settlement\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\tB\x03\xe0A\x03R\x05jobId\x12 \n" +
@@ -1266,7 +1390,9 @@ const file_aitbc_ledger_v1_ledger_proto_rawDesc = "" +
 	"\atx_hash\x18\t \x01(\fB\x03\xe0A\x03R\x06txHash\x12=\n" +
 	"\areceipt\x18\n" +
 	" \x01(\v2\x1e.aitbc.ledger.v1.LedgerReceiptB\x03\xe0A\x03R\areceipt\x12)\n" +
-	"\x0eescrow_tx_hash\x18\v \x01(\fB\x03\xe0A\x03R\fescrowTxHash\"_\n" +
+	"\x0eescrow_tx_hash\x18\v \x01(\fB\x03\xe0A\x03R\fescrowTxHash\x12\"\n" +
+	"\n" +
+	"fee_uaitbc\x18\f \x01(\x03B\x03\xe0A\x03R\tfeeUaitbc\"_\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fOUTCOME_PAID\x10\x01\x12\x14\n" +
@@ -1303,7 +1429,7 @@ const file_aitbc_ledger_v1_ledger_proto_rawDesc = "" +
 	"\x04path\x18\x06 \x03(\fB\x03\xe0A\x03R\x04path\"b\n" +
 	"\rMessageResult\x124\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1b.aitbc.ledger.v1.ResultCodeB\x03\xe0A\x03R\x04code\x12\x1b\n" +
-	"\x06detail\x18\x02 \x01(\tB\x03\xe0A\x03R\x06detail\"\xf2\x03\n" +
+	"\x06detail\x18\x02 \x01(\tB\x03\xe0A\x03R\x06detail\"\x93\x05\n" +
 	"\x06Params\x125\n" +
 	"\x14default_price_uaitbc\x18\x01 \x01(\x03B\x03\xe0A\x03R\x12defaultPriceUaitbc\x12-\n" +
 	"\x10min_price_uaitbc\x18\x02 \x01(\x03B\x03\xe0A\x03R\x0eminPriceUaitbc\x12-\n" +
@@ -1316,7 +1442,11 @@ const file_aitbc_ledger_v1_ledger_proto_rawDesc = "" +
 	"\x10max_block_gap_us\x18\b \x01(\x03B\x03\xe0A\x03R\rmaxBlockGapUs\x12-\n" +
 	"\x10min_stake_uaitbc\x18\t \x01(\x03B\x03\xe0A\x03R\x0eminStakeUaitbc\x128\n" +
 	"\x16max_expiries_per_block\x18\n" +
-	" \x01(\rB\x03\xe0A\x03R\x13maxExpiriesPerBlock\"\x90\x02\n" +
+	" \x01(\rB\x03\xe0A\x03R\x13maxExpiriesPerBlock\x12\x1c\n" +
+	"\afee_bps\x18\v \x01(\rB\x03\xe0A\x03R\x06feeBps\x12/\n" +
+	"\x11dust_limit_uaitbc\x18\f \x01(\x03B\x03\xe0A\x03R\x0fdustLimitUaitbc\x12&\n" +
+	"\funbonding_us\x18\r \x01(\x03B\x03\xe0A\x03R\vunbondingUs\x12(\n" +
+	"\rrules_version\x18\x0e \x01(\rB\x03\xe0A\x03R\frulesVersion\"\x90\x02\n" +
 	"\x06Supply\x12&\n" +
 	"\ftotal_uaitbc\x18\x01 \x01(\x03B\x03\xe0A\x03R\vtotalUaitbc\x12,\n" +
 	"\x0fbalances_uaitbc\x18\x02 \x01(\x03B\x03\xe0A\x03R\x0ebalancesUaitbc\x12,\n" +
@@ -1339,32 +1469,34 @@ func file_aitbc_ledger_v1_ledger_proto_rawDescGZIP() []byte {
 }
 
 var file_aitbc_ledger_v1_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_aitbc_ledger_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_aitbc_ledger_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_aitbc_ledger_v1_ledger_proto_goTypes = []any{
 	(Settlement_Outcome)(0), // 0: aitbc.ledger.v1.Settlement.Outcome
 	(*LedgerAccount)(nil),   // 1: aitbc.ledger.v1.LedgerAccount
 	(*Allowance)(nil),       // 2: aitbc.ledger.v1.Allowance
 	(*LedgerMiner)(nil),     // 3: aitbc.ledger.v1.LedgerMiner
-	(*LedgerOperator)(nil),  // 4: aitbc.ledger.v1.LedgerOperator
-	(*Escrow)(nil),          // 5: aitbc.ledger.v1.Escrow
-	(*Settlement)(nil),      // 6: aitbc.ledger.v1.Settlement
-	(*LedgerReceipt)(nil),   // 7: aitbc.ledger.v1.LedgerReceipt
-	(*ReceiptProof)(nil),    // 8: aitbc.ledger.v1.ReceiptProof
-	(*MessageResult)(nil),   // 9: aitbc.ledger.v1.MessageResult
-	(*Params)(nil),          // 10: aitbc.ledger.v1.Params
-	(*Supply)(nil),          // 11: aitbc.ledger.v1.Supply
-	(ResultCode)(0),         // 12: aitbc.ledger.v1.ResultCode
+	(*Unbonding)(nil),       // 4: aitbc.ledger.v1.Unbonding
+	(*LedgerOperator)(nil),  // 5: aitbc.ledger.v1.LedgerOperator
+	(*Escrow)(nil),          // 6: aitbc.ledger.v1.Escrow
+	(*Settlement)(nil),      // 7: aitbc.ledger.v1.Settlement
+	(*LedgerReceipt)(nil),   // 8: aitbc.ledger.v1.LedgerReceipt
+	(*ReceiptProof)(nil),    // 9: aitbc.ledger.v1.ReceiptProof
+	(*MessageResult)(nil),   // 10: aitbc.ledger.v1.MessageResult
+	(*Params)(nil),          // 11: aitbc.ledger.v1.Params
+	(*Supply)(nil),          // 12: aitbc.ledger.v1.Supply
+	(ResultCode)(0),         // 13: aitbc.ledger.v1.ResultCode
 }
 var file_aitbc_ledger_v1_ledger_proto_depIdxs = []int32{
-	0,  // 0: aitbc.ledger.v1.Settlement.outcome:type_name -> aitbc.ledger.v1.Settlement.Outcome
-	7,  // 1: aitbc.ledger.v1.Settlement.receipt:type_name -> aitbc.ledger.v1.LedgerReceipt
-	7,  // 2: aitbc.ledger.v1.ReceiptProof.receipt:type_name -> aitbc.ledger.v1.LedgerReceipt
-	12, // 3: aitbc.ledger.v1.MessageResult.code:type_name -> aitbc.ledger.v1.ResultCode
-	4,  // [4:4] is the sub-list for method output_type
-	4,  // [4:4] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	4,  // 0: aitbc.ledger.v1.LedgerMiner.unbonding:type_name -> aitbc.ledger.v1.Unbonding
+	0,  // 1: aitbc.ledger.v1.Settlement.outcome:type_name -> aitbc.ledger.v1.Settlement.Outcome
+	8,  // 2: aitbc.ledger.v1.Settlement.receipt:type_name -> aitbc.ledger.v1.LedgerReceipt
+	8,  // 3: aitbc.ledger.v1.ReceiptProof.receipt:type_name -> aitbc.ledger.v1.LedgerReceipt
+	13, // 4: aitbc.ledger.v1.MessageResult.code:type_name -> aitbc.ledger.v1.ResultCode
+	5,  // [5:5] is the sub-list for method output_type
+	5,  // [5:5] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_ledger_v1_ledger_proto_init() }
@@ -1379,7 +1511,7 @@ func file_aitbc_ledger_v1_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_ledger_v1_ledger_proto_rawDesc), len(file_aitbc_ledger_v1_ledger_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

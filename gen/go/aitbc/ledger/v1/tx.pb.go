@@ -68,6 +68,24 @@ const (
 	ResultCode_RESULT_CODE_ALREADY_REFUNDING ResultCode = 19
 	// The transaction is in a block already: GetTransaction has its results.
 	ResultCode_RESULT_CODE_DUPLICATE_TX ResultCode = 20
+	// The signer is not the authority that genesis named.
+	ResultCode_RESULT_CODE_NOT_AUTHORITY ResultCode = 21
+	// A new account would get less than the dust limit.
+	ResultCode_RESULT_CODE_DUST ResultCode = 22
+	// The stake does not cover it.
+	ResultCode_RESULT_CODE_INSUFFICIENT_STAKE ResultCode = 23
+	// Too many of the account's unbondings or old keys are waiting for their time to pass.
+	ResultCode_RESULT_CODE_TOO_MANY ResultCode = 24
+	// The new key is the account's, or its signature of the rotation does not check.
+	ResultCode_RESULT_CODE_BAD_ROTATION ResultCode = 25
+	// The papers do not prove two different statements of one miner for one lease.
+	ResultCode_RESULT_CODE_BAD_EVIDENCE ResultCode = 26
+	// The miner was slashed: it has lost its stake and can have none any more.
+	ResultCode_RESULT_CODE_SLASHED ResultCode = 27
+	// The parameters would contradict each other, or be out of their ranges.
+	ResultCode_RESULT_CODE_BAD_PARAMS ResultCode = 28
+	// The validators would be none, too many or too powerful, or one that is not there would go.
+	ResultCode_RESULT_CODE_BAD_VALIDATORS ResultCode = 29
 )
 
 // Enum value maps for ResultCode.
@@ -94,6 +112,15 @@ var (
 		18: "RESULT_CODE_TOO_LATE",
 		19: "RESULT_CODE_ALREADY_REFUNDING",
 		20: "RESULT_CODE_DUPLICATE_TX",
+		21: "RESULT_CODE_NOT_AUTHORITY",
+		22: "RESULT_CODE_DUST",
+		23: "RESULT_CODE_INSUFFICIENT_STAKE",
+		24: "RESULT_CODE_TOO_MANY",
+		25: "RESULT_CODE_BAD_ROTATION",
+		26: "RESULT_CODE_BAD_EVIDENCE",
+		27: "RESULT_CODE_SLASHED",
+		28: "RESULT_CODE_BAD_PARAMS",
+		29: "RESULT_CODE_BAD_VALIDATORS",
 	}
 	ResultCode_value = map[string]int32{
 		"RESULT_CODE_UNSPECIFIED":            0,
@@ -117,6 +144,15 @@ var (
 		"RESULT_CODE_TOO_LATE":               18,
 		"RESULT_CODE_ALREADY_REFUNDING":      19,
 		"RESULT_CODE_DUPLICATE_TX":           20,
+		"RESULT_CODE_NOT_AUTHORITY":          21,
+		"RESULT_CODE_DUST":                   22,
+		"RESULT_CODE_INSUFFICIENT_STAKE":     23,
+		"RESULT_CODE_TOO_MANY":               24,
+		"RESULT_CODE_BAD_ROTATION":           25,
+		"RESULT_CODE_BAD_EVIDENCE":           26,
+		"RESULT_CODE_SLASHED":                27,
+		"RESULT_CODE_BAD_PARAMS":             28,
+		"RESULT_CODE_BAD_VALIDATORS":         29,
 	}
 )
 
@@ -224,8 +260,8 @@ type TxBody struct {
 	Signer []byte `protobuf:"bytes,3,opt,name=signer,proto3" json:"signer,omitempty"`
 	// Ledger time in Unix microseconds after which it is refused; at most 10 minutes ahead.
 	ExpiresUs int64 `protobuf:"varint,4,opt,name=expires_us,json=expiresUs,proto3" json:"expires_us,omitempty"`
-	// The account's next sequence number when a message needs it (all but SubmitJob, RecordReceipt
-	// and RefundJob, which can be repeated harmlessly); 0 otherwise. Sequences begin at 1.
+	// The account's next sequence number when a message needs it (all but SubmitJob, RecordReceipt,
+	// RefundJob and SubmitEvidence, which can be repeated harmlessly); 0 otherwise. Sequences begin at 1.
 	Sequence uint64 `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// 1 to 1000 messages.
 	Messages      []*Message `protobuf:"bytes,6,rep,name=messages,proto3" json:"messages,omitempty"`
@@ -320,9 +356,14 @@ type Message struct {
 	//	*Message_RegisterOperator
 	//	*Message_RegisterMiner
 	//	*Message_BondStake
+	//	*Message_UnbondStake
+	//	*Message_RotateKey
+	//	*Message_SubmitEvidence
 	//	*Message_SubmitJob
 	//	*Message_RecordReceipt
 	//	*Message_RefundJob
+	//	*Message_UpdateParams
+	//	*Message_UpdateValidators
 	Message       isMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -419,6 +460,33 @@ func (x *Message) GetBondStake() *BondStake {
 	return nil
 }
 
+func (x *Message) GetUnbondStake() *UnbondStake {
+	if x != nil {
+		if x, ok := x.Message.(*Message_UnbondStake); ok {
+			return x.UnbondStake
+		}
+	}
+	return nil
+}
+
+func (x *Message) GetRotateKey() *RotateKey {
+	if x != nil {
+		if x, ok := x.Message.(*Message_RotateKey); ok {
+			return x.RotateKey
+		}
+	}
+	return nil
+}
+
+func (x *Message) GetSubmitEvidence() *SubmitEvidence {
+	if x != nil {
+		if x, ok := x.Message.(*Message_SubmitEvidence); ok {
+			return x.SubmitEvidence
+		}
+	}
+	return nil
+}
+
 func (x *Message) GetSubmitJob() *SubmitJob {
 	if x != nil {
 		if x, ok := x.Message.(*Message_SubmitJob); ok {
@@ -441,6 +509,24 @@ func (x *Message) GetRefundJob() *RefundJob {
 	if x != nil {
 		if x, ok := x.Message.(*Message_RefundJob); ok {
 			return x.RefundJob
+		}
+	}
+	return nil
+}
+
+func (x *Message) GetUpdateParams() *UpdateParams {
+	if x != nil {
+		if x, ok := x.Message.(*Message_UpdateParams); ok {
+			return x.UpdateParams
+		}
+	}
+	return nil
+}
+
+func (x *Message) GetUpdateValidators() *UpdateValidators {
+	if x != nil {
+		if x, ok := x.Message.(*Message_UpdateValidators); ok {
+			return x.UpdateValidators
 		}
 	}
 	return nil
@@ -480,6 +566,21 @@ type Message_BondStake struct {
 	BondStake *BondStake `protobuf:"bytes,6,opt,name=bond_stake,json=bondStake,proto3,oneof"`
 }
 
+type Message_UnbondStake struct {
+	// Starts to move stake back.
+	UnbondStake *UnbondStake `protobuf:"bytes,7,opt,name=unbond_stake,json=unbondStake,proto3,oneof"`
+}
+
+type Message_RotateKey struct {
+	// Gives the signer another key.
+	RotateKey *RotateKey `protobuf:"bytes,8,opt,name=rotate_key,json=rotateKey,proto3,oneof"`
+}
+
+type Message_SubmitEvidence struct {
+	// Takes a miner's stake that signed two statements for one lease.
+	SubmitEvidence *SubmitEvidence `protobuf:"bytes,9,opt,name=submit_evidence,json=submitEvidence,proto3,oneof"`
+}
+
 type Message_SubmitJob struct {
 	// Escrows a client's tokens for a job.
 	SubmitJob *SubmitJob `protobuf:"bytes,10,opt,name=submit_job,json=submitJob,proto3,oneof"`
@@ -495,6 +596,16 @@ type Message_RefundJob struct {
 	RefundJob *RefundJob `protobuf:"bytes,12,opt,name=refund_job,json=refundJob,proto3,oneof"`
 }
 
+type Message_UpdateParams struct {
+	// Changes parameters; the authority's alone.
+	UpdateParams *UpdateParams `protobuf:"bytes,13,opt,name=update_params,json=updateParams,proto3,oneof"`
+}
+
+type Message_UpdateValidators struct {
+	// Changes who makes blocks; the authority's alone.
+	UpdateValidators *UpdateValidators `protobuf:"bytes,14,opt,name=update_validators,json=updateValidators,proto3,oneof"`
+}
+
 func (*Message_Transfer) isMessage_Message() {}
 
 func (*Message_GrantAllowance) isMessage_Message() {}
@@ -507,11 +618,21 @@ func (*Message_RegisterMiner) isMessage_Message() {}
 
 func (*Message_BondStake) isMessage_Message() {}
 
+func (*Message_UnbondStake) isMessage_Message() {}
+
+func (*Message_RotateKey) isMessage_Message() {}
+
+func (*Message_SubmitEvidence) isMessage_Message() {}
+
 func (*Message_SubmitJob) isMessage_Message() {}
 
 func (*Message_RecordReceipt) isMessage_Message() {}
 
 func (*Message_RefundJob) isMessage_Message() {}
+
+func (*Message_UpdateParams) isMessage_Message() {}
+
+func (*Message_UpdateValidators) isMessage_Message() {}
 
 // Transfer moves tokens from the signer.
 type Transfer struct {
@@ -835,6 +956,478 @@ func (x *BondStake) GetAmountUaitbc() int64 {
 	return 0
 }
 
+// UnbondStake takes tokens out of the signing miner's stake. They arrive in its balance when the
+// unbonding time has passed, and can be slashed until then.
+type UnbondStake struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How much.
+	AmountUaitbc  int64 `protobuf:"varint,1,opt,name=amount_uaitbc,json=amountUaitbc,proto3" json:"amount_uaitbc,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnbondStake) Reset() {
+	*x = UnbondStake{}
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnbondStake) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnbondStake) ProtoMessage() {}
+
+func (x *UnbondStake) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnbondStake.ProtoReflect.Descriptor instead.
+func (*UnbondStake) Descriptor() ([]byte, []int) {
+	return file_aitbc_ledger_v1_tx_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *UnbondStake) GetAmountUaitbc() int64 {
+	if x != nil {
+		return x.AmountUaitbc
+	}
+	return 0
+}
+
+// RotateKey gives the signer another key; its address stays. The old key signs no transactions and
+// no orders any more, but leases, statements and acceptances made with it, and evidence against it,
+// stay good for the unbonding time.
+type RotateKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The new key.
+	PublicKey []byte `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// The new key's signature of the rotation: nobody is locked out by a key that nobody has.
+	Proof         []byte `protobuf:"bytes,2,opt,name=proof,proto3" json:"proof,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateKey) Reset() {
+	*x = RotateKey{}
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateKey) ProtoMessage() {}
+
+func (x *RotateKey) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateKey.ProtoReflect.Descriptor instead.
+func (*RotateKey) Descriptor() ([]byte, []int) {
+	return file_aitbc_ledger_v1_tx_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RotateKey) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
+func (x *RotateKey) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+// SubmitEvidence proves that a miner signed two different statements for one lease. The miner loses
+// its stake and all that is unbonding: half is burned, half goes to the client of the order. It can
+// bond none again: whoever goes on needs another account. Anybody may send it. All bodies are signing bytes; the lease names the order by hash, the statements name
+// the lease.
+type SubmitEvidence struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The order: whose job it was.
+	OrderBody []byte `protobuf:"bytes,1,opt,name=order_body,json=orderBody,proto3" json:"order_body,omitempty"`
+	// The lease.
+	LeaseBody []byte `protobuf:"bytes,2,opt,name=lease_body,json=leaseBody,proto3" json:"lease_body,omitempty"`
+	// The operator's signature of it.
+	LeaseSignature []byte `protobuf:"bytes,3,opt,name=lease_signature,json=leaseSignature,proto3" json:"lease_signature,omitempty"`
+	// One statement.
+	FirstStatementBody []byte `protobuf:"bytes,4,opt,name=first_statement_body,json=firstStatementBody,proto3" json:"first_statement_body,omitempty"`
+	// The miner's signature of it.
+	FirstStatementSignature []byte `protobuf:"bytes,5,opt,name=first_statement_signature,json=firstStatementSignature,proto3" json:"first_statement_signature,omitempty"`
+	// Another statement.
+	SecondStatementBody []byte `protobuf:"bytes,6,opt,name=second_statement_body,json=secondStatementBody,proto3" json:"second_statement_body,omitempty"`
+	// The miner's signature of it.
+	SecondStatementSignature []byte `protobuf:"bytes,7,opt,name=second_statement_signature,json=secondStatementSignature,proto3" json:"second_statement_signature,omitempty"`
+	unknownFields            protoimpl.UnknownFields
+	sizeCache                protoimpl.SizeCache
+}
+
+func (x *SubmitEvidence) Reset() {
+	*x = SubmitEvidence{}
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitEvidence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitEvidence) ProtoMessage() {}
+
+func (x *SubmitEvidence) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitEvidence.ProtoReflect.Descriptor instead.
+func (*SubmitEvidence) Descriptor() ([]byte, []int) {
+	return file_aitbc_ledger_v1_tx_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SubmitEvidence) GetOrderBody() []byte {
+	if x != nil {
+		return x.OrderBody
+	}
+	return nil
+}
+
+func (x *SubmitEvidence) GetLeaseBody() []byte {
+	if x != nil {
+		return x.LeaseBody
+	}
+	return nil
+}
+
+func (x *SubmitEvidence) GetLeaseSignature() []byte {
+	if x != nil {
+		return x.LeaseSignature
+	}
+	return nil
+}
+
+func (x *SubmitEvidence) GetFirstStatementBody() []byte {
+	if x != nil {
+		return x.FirstStatementBody
+	}
+	return nil
+}
+
+func (x *SubmitEvidence) GetFirstStatementSignature() []byte {
+	if x != nil {
+		return x.FirstStatementSignature
+	}
+	return nil
+}
+
+func (x *SubmitEvidence) GetSecondStatementBody() []byte {
+	if x != nil {
+		return x.SecondStatementBody
+	}
+	return nil
+}
+
+func (x *SubmitEvidence) GetSecondStatementSignature() []byte {
+	if x != nil {
+		return x.SecondStatementSignature
+	}
+	return nil
+}
+
+// UpdateParams changes the parameters that are set (Params says what they are) from the next block
+// on, all or none.
+type UpdateParams struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Params.default_price_uaitbc.
+	DefaultPriceUaitbc *int64 `protobuf:"varint,1,opt,name=default_price_uaitbc,json=defaultPriceUaitbc,proto3,oneof" json:"default_price_uaitbc,omitempty"`
+	// Params.min_price_uaitbc.
+	MinPriceUaitbc *int64 `protobuf:"varint,2,opt,name=min_price_uaitbc,json=minPriceUaitbc,proto3,oneof" json:"min_price_uaitbc,omitempty"`
+	// Params.max_price_uaitbc.
+	MaxPriceUaitbc *int64 `protobuf:"varint,3,opt,name=max_price_uaitbc,json=maxPriceUaitbc,proto3,oneof" json:"max_price_uaitbc,omitempty"`
+	// Params.min_grace_us.
+	MinGraceUs *int64 `protobuf:"varint,4,opt,name=min_grace_us,json=minGraceUs,proto3,oneof" json:"min_grace_us,omitempty"`
+	// Params.max_settle_ahead_us.
+	MaxSettleAheadUs *int64 `protobuf:"varint,5,opt,name=max_settle_ahead_us,json=maxSettleAheadUs,proto3,oneof" json:"max_settle_ahead_us,omitempty"`
+	// Params.refund_window_us.
+	RefundWindowUs *int64 `protobuf:"varint,6,opt,name=refund_window_us,json=refundWindowUs,proto3,oneof" json:"refund_window_us,omitempty"`
+	// Params.max_expiry_ahead_us.
+	MaxExpiryAheadUs *int64 `protobuf:"varint,7,opt,name=max_expiry_ahead_us,json=maxExpiryAheadUs,proto3,oneof" json:"max_expiry_ahead_us,omitempty"`
+	// Params.max_block_gap_us.
+	MaxBlockGapUs *int64 `protobuf:"varint,8,opt,name=max_block_gap_us,json=maxBlockGapUs,proto3,oneof" json:"max_block_gap_us,omitempty"`
+	// Params.min_stake_uaitbc.
+	MinStakeUaitbc *int64 `protobuf:"varint,9,opt,name=min_stake_uaitbc,json=minStakeUaitbc,proto3,oneof" json:"min_stake_uaitbc,omitempty"`
+	// Params.max_expiries_per_block.
+	MaxExpiriesPerBlock *uint32 `protobuf:"varint,10,opt,name=max_expiries_per_block,json=maxExpiriesPerBlock,proto3,oneof" json:"max_expiries_per_block,omitempty"`
+	// Params.fee_bps.
+	FeeBps *uint32 `protobuf:"varint,11,opt,name=fee_bps,json=feeBps,proto3,oneof" json:"fee_bps,omitempty"`
+	// Params.dust_limit_uaitbc.
+	DustLimitUaitbc *int64 `protobuf:"varint,12,opt,name=dust_limit_uaitbc,json=dustLimitUaitbc,proto3,oneof" json:"dust_limit_uaitbc,omitempty"`
+	// Params.unbonding_us.
+	UnbondingUs *int64 `protobuf:"varint,13,opt,name=unbonding_us,json=unbondingUs,proto3,oneof" json:"unbonding_us,omitempty"`
+	// Params.rules_version: one more than now. Nodes whose program does not know it stop.
+	RulesVersion  *uint32 `protobuf:"varint,14,opt,name=rules_version,json=rulesVersion,proto3,oneof" json:"rules_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateParams) Reset() {
+	*x = UpdateParams{}
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateParams) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateParams) ProtoMessage() {}
+
+func (x *UpdateParams) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateParams.ProtoReflect.Descriptor instead.
+func (*UpdateParams) Descriptor() ([]byte, []int) {
+	return file_aitbc_ledger_v1_tx_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *UpdateParams) GetDefaultPriceUaitbc() int64 {
+	if x != nil && x.DefaultPriceUaitbc != nil {
+		return *x.DefaultPriceUaitbc
+	}
+	return 0
+}
+
+func (x *UpdateParams) GetMinPriceUaitbc() int64 {
+	if x != nil && x.MinPriceUaitbc != nil {
+		return *x.MinPriceUaitbc
+	}
+	return 0
+}
+
+func (x *UpdateParams) GetMaxPriceUaitbc() int64 {
+	if x != nil && x.MaxPriceUaitbc != nil {
+		return *x.MaxPriceUaitbc
+	}
+	return 0
+}
+
+func (x *UpdateParams) GetMinGraceUs() int64 {
+	if x != nil && x.MinGraceUs != nil {
+		return *x.MinGraceUs
+	}
+	return 0
+}
+
+func (x *UpdateParams) GetMaxSettleAheadUs() int64 {
+	if x != nil && x.MaxSettleAheadUs != nil {
+		return *x.MaxSettleAheadUs
+	}
+	return 0
+}
+
+func (x *UpdateParams) GetRefundWindowUs() int64 {
+	if x != nil && x.RefundWindowUs != nil {
+		return *x.RefundWindowUs
+	}
+	return 0
+}
+
+func (x *UpdateParams) GetMaxExpiryAheadUs() int64 {
+	if x != nil && x.MaxExpiryAheadUs != nil {
+		return *x.MaxExpiryAheadUs
+	}
+	return 0
+}
+
+func (x *UpdateParams) GetMaxBlockGapUs() int64 {
+	if x != nil && x.MaxBlockGapUs != nil {
+		return *x.MaxBlockGapUs
+	}
+	return 0
+}
+
+func (x *UpdateParams) GetMinStakeUaitbc() int64 {
+	if x != nil && x.MinStakeUaitbc != nil {
+		return *x.MinStakeUaitbc
+	}
+	return 0
+}
+
+func (x *UpdateParams) GetMaxExpiriesPerBlock() uint32 {
+	if x != nil && x.MaxExpiriesPerBlock != nil {
+		return *x.MaxExpiriesPerBlock
+	}
+	return 0
+}
+
+func (x *UpdateParams) GetFeeBps() uint32 {
+	if x != nil && x.FeeBps != nil {
+		return *x.FeeBps
+	}
+	return 0
+}
+
+func (x *UpdateParams) GetDustLimitUaitbc() int64 {
+	if x != nil && x.DustLimitUaitbc != nil {
+		return *x.DustLimitUaitbc
+	}
+	return 0
+}
+
+func (x *UpdateParams) GetUnbondingUs() int64 {
+	if x != nil && x.UnbondingUs != nil {
+		return *x.UnbondingUs
+	}
+	return 0
+}
+
+func (x *UpdateParams) GetRulesVersion() uint32 {
+	if x != nil && x.RulesVersion != nil {
+		return *x.RulesVersion
+	}
+	return 0
+}
+
+// UpdateValidators changes who makes blocks, from the block after the next one on, all or none.
+type UpdateValidators struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The changes, each key at most once; at most 100.
+	Updates       []*ValidatorUpdate `protobuf:"bytes,1,rep,name=updates,proto3" json:"updates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateValidators) Reset() {
+	*x = UpdateValidators{}
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateValidators) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateValidators) ProtoMessage() {}
+
+func (x *UpdateValidators) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateValidators.ProtoReflect.Descriptor instead.
+func (*UpdateValidators) Descriptor() ([]byte, []int) {
+	return file_aitbc_ledger_v1_tx_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *UpdateValidators) GetUpdates() []*ValidatorUpdate {
+	if x != nil {
+		return x.Updates
+	}
+	return nil
+}
+
+// ValidatorUpdate sets a validator's power.
+type ValidatorUpdate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its consensus key (Ed25519), which is no account's.
+	PublicKey []byte `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// Its power; 0: it makes blocks no more.
+	Power         int64 `protobuf:"varint,2,opt,name=power,proto3" json:"power,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ValidatorUpdate) Reset() {
+	*x = ValidatorUpdate{}
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ValidatorUpdate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ValidatorUpdate) ProtoMessage() {}
+
+func (x *ValidatorUpdate) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ValidatorUpdate.ProtoReflect.Descriptor instead.
+func (*ValidatorUpdate) Descriptor() ([]byte, []int) {
+	return file_aitbc_ledger_v1_tx_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ValidatorUpdate) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
+func (x *ValidatorUpdate) GetPower() int64 {
+	if x != nil {
+		return x.Power
+	}
+	return 0
+}
+
 // SubmitJob escrows max_price of the client's tokens. Its fields, with the chain id and the
 // signing operator, are the order's; the ledger rebuilds the order's signing bytes from them.
 type SubmitJob struct {
@@ -865,7 +1458,7 @@ type SubmitJob struct {
 
 func (x *SubmitJob) Reset() {
 	*x = SubmitJob{}
-	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[9]
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +1470,7 @@ func (x *SubmitJob) String() string {
 func (*SubmitJob) ProtoMessage() {}
 
 func (x *SubmitJob) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[9]
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +1483,7 @@ func (x *SubmitJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitJob.ProtoReflect.Descriptor instead.
 func (*SubmitJob) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_tx_proto_rawDescGZIP(), []int{9}
+	return file_aitbc_ledger_v1_tx_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SubmitJob) GetClient() []byte {
@@ -1009,7 +1602,7 @@ type RecordReceipt struct {
 
 func (x *RecordReceipt) Reset() {
 	*x = RecordReceipt{}
-	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[10]
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1021,7 +1614,7 @@ func (x *RecordReceipt) String() string {
 func (*RecordReceipt) ProtoMessage() {}
 
 func (x *RecordReceipt) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[10]
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1034,7 +1627,7 @@ func (x *RecordReceipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordReceipt.ProtoReflect.Descriptor instead.
 func (*RecordReceipt) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_tx_proto_rawDescGZIP(), []int{10}
+	return file_aitbc_ledger_v1_tx_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RecordReceipt) GetJobId() []byte {
@@ -1170,7 +1763,7 @@ type RefundJob struct {
 
 func (x *RefundJob) Reset() {
 	*x = RefundJob{}
-	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[11]
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1775,7 @@ func (x *RefundJob) String() string {
 func (*RefundJob) ProtoMessage() {}
 
 func (x *RefundJob) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[11]
+	mi := &file_aitbc_ledger_v1_tx_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1788,7 @@ func (x *RefundJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefundJob.ProtoReflect.Descriptor instead.
 func (*RefundJob) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_tx_proto_rawDescGZIP(), []int{11}
+	return file_aitbc_ledger_v1_tx_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RefundJob) GetJobId() []byte {
@@ -1229,7 +1822,7 @@ const file_aitbc_ledger_v1_tx_proto_rawDesc = "" +
 	"\n" +
 	"expires_us\x18\x04 \x01(\x03B\x03\xe0A\x02R\texpiresUs\x12\x1f\n" +
 	"\bsequence\x18\x05 \x01(\x04B\x03\xe0A\x01R\bsequence\x129\n" +
-	"\bmessages\x18\x06 \x03(\v2\x18.aitbc.ledger.v1.MessageB\x03\xe0A\x02R\bmessages\"\x83\x05\n" +
+	"\bmessages\x18\x06 \x03(\v2\x18.aitbc.ledger.v1.MessageB\x03\xe0A\x02R\bmessages\"\xe7\a\n" +
 	"\aMessage\x127\n" +
 	"\btransfer\x18\x01 \x01(\v2\x19.aitbc.ledger.v1.TransferH\x00R\btransfer\x12J\n" +
 	"\x0fgrant_allowance\x18\x02 \x01(\v2\x1f.aitbc.ledger.v1.GrantAllowanceH\x00R\x0egrantAllowance\x12M\n" +
@@ -1237,13 +1830,19 @@ const file_aitbc_ledger_v1_tx_proto_rawDesc = "" +
 	"\x11register_operator\x18\x04 \x01(\v2!.aitbc.ledger.v1.RegisterOperatorH\x00R\x10registerOperator\x12G\n" +
 	"\x0eregister_miner\x18\x05 \x01(\v2\x1e.aitbc.ledger.v1.RegisterMinerH\x00R\rregisterMiner\x12;\n" +
 	"\n" +
-	"bond_stake\x18\x06 \x01(\v2\x1a.aitbc.ledger.v1.BondStakeH\x00R\tbondStake\x12;\n" +
+	"bond_stake\x18\x06 \x01(\v2\x1a.aitbc.ledger.v1.BondStakeH\x00R\tbondStake\x12A\n" +
+	"\funbond_stake\x18\a \x01(\v2\x1c.aitbc.ledger.v1.UnbondStakeH\x00R\vunbondStake\x12;\n" +
+	"\n" +
+	"rotate_key\x18\b \x01(\v2\x1a.aitbc.ledger.v1.RotateKeyH\x00R\trotateKey\x12J\n" +
+	"\x0fsubmit_evidence\x18\t \x01(\v2\x1f.aitbc.ledger.v1.SubmitEvidenceH\x00R\x0esubmitEvidence\x12;\n" +
 	"\n" +
 	"submit_job\x18\n" +
 	" \x01(\v2\x1a.aitbc.ledger.v1.SubmitJobH\x00R\tsubmitJob\x12G\n" +
 	"\x0erecord_receipt\x18\v \x01(\v2\x1e.aitbc.ledger.v1.RecordReceiptH\x00R\rrecordReceipt\x12;\n" +
 	"\n" +
-	"refund_job\x18\f \x01(\v2\x1a.aitbc.ledger.v1.RefundJobH\x00R\trefundJobB\t\n" +
+	"refund_job\x18\f \x01(\v2\x1a.aitbc.ledger.v1.RefundJobH\x00R\trefundJob\x12D\n" +
+	"\rupdate_params\x18\r \x01(\v2\x1d.aitbc.ledger.v1.UpdateParamsH\x00R\fupdateParams\x12P\n" +
+	"\x11update_validators\x18\x0e \x01(\v2!.aitbc.ledger.v1.UpdateValidatorsH\x00R\x10updateValidatorsB\t\n" +
 	"\amessage\"I\n" +
 	"\bTransfer\x12\x13\n" +
 	"\x02to\x18\x01 \x01(\fB\x03\xe0A\x02R\x02to\x12(\n" +
@@ -1263,7 +1862,62 @@ const file_aitbc_ledger_v1_tx_proto_rawDesc = "" +
 	"\rRegisterMiner\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x01R\x04name\"5\n" +
 	"\tBondStake\x12(\n" +
-	"\ramount_uaitbc\x18\x01 \x01(\x03B\x03\xe0A\x02R\famountUaitbc\"\xae\x03\n" +
+	"\ramount_uaitbc\x18\x01 \x01(\x03B\x03\xe0A\x02R\famountUaitbc\"7\n" +
+	"\vUnbondStake\x12(\n" +
+	"\ramount_uaitbc\x18\x01 \x01(\x03B\x03\xe0A\x02R\famountUaitbc\"J\n" +
+	"\tRotateKey\x12\"\n" +
+	"\n" +
+	"public_key\x18\x01 \x01(\fB\x03\xe0A\x02R\tpublicKey\x12\x19\n" +
+	"\x05proof\x18\x02 \x01(\fB\x03\xe0A\x02R\x05proof\"\xfa\x02\n" +
+	"\x0eSubmitEvidence\x12\"\n" +
+	"\n" +
+	"order_body\x18\x01 \x01(\fB\x03\xe0A\x02R\torderBody\x12\"\n" +
+	"\n" +
+	"lease_body\x18\x02 \x01(\fB\x03\xe0A\x02R\tleaseBody\x12,\n" +
+	"\x0flease_signature\x18\x03 \x01(\fB\x03\xe0A\x02R\x0eleaseSignature\x125\n" +
+	"\x14first_statement_body\x18\x04 \x01(\fB\x03\xe0A\x02R\x12firstStatementBody\x12?\n" +
+	"\x19first_statement_signature\x18\x05 \x01(\fB\x03\xe0A\x02R\x17firstStatementSignature\x127\n" +
+	"\x15second_statement_body\x18\x06 \x01(\fB\x03\xe0A\x02R\x13secondStatementBody\x12A\n" +
+	"\x1asecond_statement_signature\x18\a \x01(\fB\x03\xe0A\x02R\x18secondStatementSignature\"\x82\b\n" +
+	"\fUpdateParams\x12:\n" +
+	"\x14default_price_uaitbc\x18\x01 \x01(\x03B\x03\xe0A\x01H\x00R\x12defaultPriceUaitbc\x88\x01\x01\x122\n" +
+	"\x10min_price_uaitbc\x18\x02 \x01(\x03B\x03\xe0A\x01H\x01R\x0eminPriceUaitbc\x88\x01\x01\x122\n" +
+	"\x10max_price_uaitbc\x18\x03 \x01(\x03B\x03\xe0A\x01H\x02R\x0emaxPriceUaitbc\x88\x01\x01\x12*\n" +
+	"\fmin_grace_us\x18\x04 \x01(\x03B\x03\xe0A\x01H\x03R\n" +
+	"minGraceUs\x88\x01\x01\x127\n" +
+	"\x13max_settle_ahead_us\x18\x05 \x01(\x03B\x03\xe0A\x01H\x04R\x10maxSettleAheadUs\x88\x01\x01\x122\n" +
+	"\x10refund_window_us\x18\x06 \x01(\x03B\x03\xe0A\x01H\x05R\x0erefundWindowUs\x88\x01\x01\x127\n" +
+	"\x13max_expiry_ahead_us\x18\a \x01(\x03B\x03\xe0A\x01H\x06R\x10maxExpiryAheadUs\x88\x01\x01\x121\n" +
+	"\x10max_block_gap_us\x18\b \x01(\x03B\x03\xe0A\x01H\aR\rmaxBlockGapUs\x88\x01\x01\x122\n" +
+	"\x10min_stake_uaitbc\x18\t \x01(\x03B\x03\xe0A\x01H\bR\x0eminStakeUaitbc\x88\x01\x01\x12=\n" +
+	"\x16max_expiries_per_block\x18\n" +
+	" \x01(\rB\x03\xe0A\x01H\tR\x13maxExpiriesPerBlock\x88\x01\x01\x12!\n" +
+	"\afee_bps\x18\v \x01(\rB\x03\xe0A\x01H\n" +
+	"R\x06feeBps\x88\x01\x01\x124\n" +
+	"\x11dust_limit_uaitbc\x18\f \x01(\x03B\x03\xe0A\x01H\vR\x0fdustLimitUaitbc\x88\x01\x01\x12+\n" +
+	"\funbonding_us\x18\r \x01(\x03B\x03\xe0A\x01H\fR\vunbondingUs\x88\x01\x01\x12-\n" +
+	"\rrules_version\x18\x0e \x01(\rB\x03\xe0A\x01H\rR\frulesVersion\x88\x01\x01B\x17\n" +
+	"\x15_default_price_uaitbcB\x13\n" +
+	"\x11_min_price_uaitbcB\x13\n" +
+	"\x11_max_price_uaitbcB\x0f\n" +
+	"\r_min_grace_usB\x16\n" +
+	"\x14_max_settle_ahead_usB\x13\n" +
+	"\x11_refund_window_usB\x16\n" +
+	"\x14_max_expiry_ahead_usB\x13\n" +
+	"\x11_max_block_gap_usB\x13\n" +
+	"\x11_min_stake_uaitbcB\x19\n" +
+	"\x17_max_expiries_per_blockB\n" +
+	"\n" +
+	"\b_fee_bpsB\x14\n" +
+	"\x12_dust_limit_uaitbcB\x0f\n" +
+	"\r_unbonding_usB\x10\n" +
+	"\x0e_rules_version\"S\n" +
+	"\x10UpdateValidators\x12?\n" +
+	"\aupdates\x18\x01 \x03(\v2 .aitbc.ledger.v1.ValidatorUpdateB\x03\xe0A\x02R\aupdates\"P\n" +
+	"\x0fValidatorUpdate\x12\"\n" +
+	"\n" +
+	"public_key\x18\x01 \x01(\fB\x03\xe0A\x02R\tpublicKey\x12\x19\n" +
+	"\x05power\x18\x02 \x01(\x03B\x03\xe0A\x02R\x05power\"\xae\x03\n" +
 	"\tSubmitJob\x12\x1b\n" +
 	"\x06client\x18\x01 \x01(\fB\x03\xe0A\x02R\x06client\x12\x1a\n" +
 	"\x06job_id\x18\x02 \x01(\fB\x03\xe0A\x02R\x05jobId\x122\n" +
@@ -1301,7 +1955,7 @@ const file_aitbc_ledger_v1_tx_proto_rawDesc = "" +
 	"\boperator\x18\x11 \x01(\fB\x03\xe0A\x01R\boperator\"D\n" +
 	"\tRefundJob\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\fB\x03\xe0A\x02R\x05jobId\x12\x1b\n" +
-	"\x06reason\x18\x02 \x01(\tB\x03\xe0A\x01R\x06reason*\x84\x05\n" +
+	"\x06reason\x18\x02 \x01(\tB\x03\xe0A\x01R\x06reason*\x88\a\n" +
 	"\n" +
 	"ResultCode\x12\x1b\n" +
 	"\x17RESULT_CODE_UNSPECIFIED\x10\x00\x12\x19\n" +
@@ -1325,7 +1979,16 @@ const file_aitbc_ledger_v1_tx_proto_rawDesc = "" +
 	"\x18RESULT_CODE_OUT_OF_RANGE\x10\x11\x12\x18\n" +
 	"\x14RESULT_CODE_TOO_LATE\x10\x12\x12!\n" +
 	"\x1dRESULT_CODE_ALREADY_REFUNDING\x10\x13\x12\x1c\n" +
-	"\x18RESULT_CODE_DUPLICATE_TX\x10\x14B\xb4\x01\n" +
+	"\x18RESULT_CODE_DUPLICATE_TX\x10\x14\x12\x1d\n" +
+	"\x19RESULT_CODE_NOT_AUTHORITY\x10\x15\x12\x14\n" +
+	"\x10RESULT_CODE_DUST\x10\x16\x12\"\n" +
+	"\x1eRESULT_CODE_INSUFFICIENT_STAKE\x10\x17\x12\x18\n" +
+	"\x14RESULT_CODE_TOO_MANY\x10\x18\x12\x1c\n" +
+	"\x18RESULT_CODE_BAD_ROTATION\x10\x19\x12\x1c\n" +
+	"\x18RESULT_CODE_BAD_EVIDENCE\x10\x1a\x12\x17\n" +
+	"\x13RESULT_CODE_SLASHED\x10\x1b\x12\x1a\n" +
+	"\x16RESULT_CODE_BAD_PARAMS\x10\x1c\x12\x1e\n" +
+	"\x1aRESULT_CODE_BAD_VALIDATORS\x10\x1dB\xb4\x01\n" +
 	"\x13com.aitbc.ledger.v1B\aTxProtoP\x01Z6github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1;ledgerv1\xa2\x02\x03ALX\xaa\x02\x0fAitbc.Ledger.V1\xca\x02\x0fAitbc\\Ledger\\V1\xe2\x02\x1bAitbc\\Ledger\\V1\\GPBMetadata\xea\x02\x11Aitbc::Ledger::V1b\x06proto3"
 
 var (
@@ -1341,7 +2004,7 @@ func file_aitbc_ledger_v1_tx_proto_rawDescGZIP() []byte {
 }
 
 var file_aitbc_ledger_v1_tx_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_aitbc_ledger_v1_tx_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_aitbc_ledger_v1_tx_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_aitbc_ledger_v1_tx_proto_goTypes = []any{
 	(ResultCode)(0),          // 0: aitbc.ledger.v1.ResultCode
 	(*Tx)(nil),               // 1: aitbc.ledger.v1.Tx
@@ -1353,9 +2016,15 @@ var file_aitbc_ledger_v1_tx_proto_goTypes = []any{
 	(*RegisterOperator)(nil), // 7: aitbc.ledger.v1.RegisterOperator
 	(*RegisterMiner)(nil),    // 8: aitbc.ledger.v1.RegisterMiner
 	(*BondStake)(nil),        // 9: aitbc.ledger.v1.BondStake
-	(*SubmitJob)(nil),        // 10: aitbc.ledger.v1.SubmitJob
-	(*RecordReceipt)(nil),    // 11: aitbc.ledger.v1.RecordReceipt
-	(*RefundJob)(nil),        // 12: aitbc.ledger.v1.RefundJob
+	(*UnbondStake)(nil),      // 10: aitbc.ledger.v1.UnbondStake
+	(*RotateKey)(nil),        // 11: aitbc.ledger.v1.RotateKey
+	(*SubmitEvidence)(nil),   // 12: aitbc.ledger.v1.SubmitEvidence
+	(*UpdateParams)(nil),     // 13: aitbc.ledger.v1.UpdateParams
+	(*UpdateValidators)(nil), // 14: aitbc.ledger.v1.UpdateValidators
+	(*ValidatorUpdate)(nil),  // 15: aitbc.ledger.v1.ValidatorUpdate
+	(*SubmitJob)(nil),        // 16: aitbc.ledger.v1.SubmitJob
+	(*RecordReceipt)(nil),    // 17: aitbc.ledger.v1.RecordReceipt
+	(*RefundJob)(nil),        // 18: aitbc.ledger.v1.RefundJob
 }
 var file_aitbc_ledger_v1_tx_proto_depIdxs = []int32{
 	3,  // 0: aitbc.ledger.v1.TxBody.messages:type_name -> aitbc.ledger.v1.Message
@@ -1365,14 +2034,20 @@ var file_aitbc_ledger_v1_tx_proto_depIdxs = []int32{
 	7,  // 4: aitbc.ledger.v1.Message.register_operator:type_name -> aitbc.ledger.v1.RegisterOperator
 	8,  // 5: aitbc.ledger.v1.Message.register_miner:type_name -> aitbc.ledger.v1.RegisterMiner
 	9,  // 6: aitbc.ledger.v1.Message.bond_stake:type_name -> aitbc.ledger.v1.BondStake
-	10, // 7: aitbc.ledger.v1.Message.submit_job:type_name -> aitbc.ledger.v1.SubmitJob
-	11, // 8: aitbc.ledger.v1.Message.record_receipt:type_name -> aitbc.ledger.v1.RecordReceipt
-	12, // 9: aitbc.ledger.v1.Message.refund_job:type_name -> aitbc.ledger.v1.RefundJob
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	10, // 7: aitbc.ledger.v1.Message.unbond_stake:type_name -> aitbc.ledger.v1.UnbondStake
+	11, // 8: aitbc.ledger.v1.Message.rotate_key:type_name -> aitbc.ledger.v1.RotateKey
+	12, // 9: aitbc.ledger.v1.Message.submit_evidence:type_name -> aitbc.ledger.v1.SubmitEvidence
+	16, // 10: aitbc.ledger.v1.Message.submit_job:type_name -> aitbc.ledger.v1.SubmitJob
+	17, // 11: aitbc.ledger.v1.Message.record_receipt:type_name -> aitbc.ledger.v1.RecordReceipt
+	18, // 12: aitbc.ledger.v1.Message.refund_job:type_name -> aitbc.ledger.v1.RefundJob
+	13, // 13: aitbc.ledger.v1.Message.update_params:type_name -> aitbc.ledger.v1.UpdateParams
+	14, // 14: aitbc.ledger.v1.Message.update_validators:type_name -> aitbc.ledger.v1.UpdateValidators
+	15, // 15: aitbc.ledger.v1.UpdateValidators.updates:type_name -> aitbc.ledger.v1.ValidatorUpdate
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_ledger_v1_tx_proto_init() }
@@ -1387,17 +2062,23 @@ func file_aitbc_ledger_v1_tx_proto_init() {
 		(*Message_RegisterOperator)(nil),
 		(*Message_RegisterMiner)(nil),
 		(*Message_BondStake)(nil),
+		(*Message_UnbondStake)(nil),
+		(*Message_RotateKey)(nil),
+		(*Message_SubmitEvidence)(nil),
 		(*Message_SubmitJob)(nil),
 		(*Message_RecordReceipt)(nil),
 		(*Message_RefundJob)(nil),
+		(*Message_UpdateParams)(nil),
+		(*Message_UpdateValidators)(nil),
 	}
+	file_aitbc_ledger_v1_tx_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_ledger_v1_tx_proto_rawDesc), len(file_aitbc_ledger_v1_tx_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
