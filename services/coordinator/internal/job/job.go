@@ -77,6 +77,9 @@ type Job struct {
 	// MaxAttempts is how many hand-overs are allowed.
 	MaxAttempts uint32
 
+	// Shard is the part of the operator's jobs that it belongs to; one replica at a time has it.
+	Shard int32
+
 	// Phase is where the job is; Outcome the terminal status it is heading for or has reached,
 	// empty while that is open.
 	Phase   Phase
@@ -219,6 +222,14 @@ func (j Job) HeldBy(miner aitbc.AccountID, attempt uint32) bool {
 
 // Excludes reports whether miner must not get the job.
 func (j Job) Excludes(miner aitbc.AccountID) bool { return slices.Contains(j.Excluded, miner) }
+
+// WaitsUntil gives when the job has waited long enough for a miner; zero: it does not wait for one.
+func (j Job) WaitsUntil() time.Time {
+	if j.Phase != Queued {
+		return time.Time{}
+	}
+	return j.Deadline()
+}
 
 // ExecutionLimit gives how long an attempt may run.
 func (j Job) ExecutionLimit() time.Duration {

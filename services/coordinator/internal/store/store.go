@@ -30,6 +30,7 @@ type Store interface {
 	Reader
 	Keys
 	Accounts
+	Cluster
 	// Update runs fn in one transaction and commits it, flushed to disk. When fn returns an error
 	// nothing is written. Calls are serialised by the implementation.
 	//
@@ -48,13 +49,26 @@ type Reader interface {
 	Job(ctx context.Context, id aitbc.JobID) (job.Job, error)
 	// Payload reads a job's payload. Errors: ErrNotFound.
 	Payload(ctx context.Context, id aitbc.JobID) (job.Payload, error)
+	// Payloads reads those of many jobs; what is not there is missing from the answer.
+	Payloads(ctx context.Context, ids []aitbc.JobID) (map[aitbc.JobID]job.Payload, error)
 	// Result reads an accepted result, byte for byte. Errors: ErrNotFound.
 	Result(ctx context.Context, id aitbc.JobID) (string, error)
 	// Jobs lists a client's jobs, newest first (by id, descending).
 	Jobs(ctx context.Context, q JobQuery) ([]job.Job, error)
-	// Live lists jobs that are not done, by id, from after (zero: from the start): what a replica
-	// reads when it starts.
+	// Live lists jobs that are not done, by id, from after (zero: from the start).
 	Live(ctx context.Context, after aitbc.JobID, limit int) ([]job.Job, error)
+	// Held lists the jobs that miners hold: all, or those of one shard or one miner. It costs no more
+	// than there are.
+	Held(ctx context.Context, q HeldQuery) ([]job.Job, error)
+	// Waiting lists jobs that wait for a miner, of one client for one model, by id.
+	Waiting(ctx context.Context, q WaitingQuery) ([]job.Job, error)
+	// WaitingClients lists the clients whose jobs wait for a model, in the order of their ids, from
+	// after (zero: from the start).
+	WaitingClients(ctx context.Context, shard int32, model string, after aitbc.AccountID, limit int) ([]aitbc.AccountID, error)
+	// Due lists jobs that have waited long enough for a miner at now, the first due first.
+	Due(ctx context.Context, now time.Time, limit int) ([]job.Job, error)
+	// Escrows gives what a client has in escrow for its jobs that are not done, and what waits to be.
+	Escrows(ctx context.Context, client aitbc.AccountID) (escrowed, waiting aitbc.Amount, err error)
 	// Outbox lists messages the ledger is owed, oldest first, behind the sequence number after,
 	// each with its job as it is now.
 	Outbox(ctx context.Context, after int64, limit int) ([]Owed, error)
@@ -71,6 +85,26 @@ type JobQuery struct {
 	// Before is the last id of the page before; zero: from the newest.
 	Before aitbc.JobID
 	// Limit is the page's size, from 1.
+	Limit int
+}
+
+// HeldQuery selects jobs that miners hold. Zero values select nothing: they leave open.
+type HeldQuery struct {
+	// Shard is whose.
+	Shard int32
+	// Miner is who has them.
+	Miner aitbc.AccountID
+}
+
+// WaitingQuery selects a part of a line of waiting jobs.
+type WaitingQuery struct {
+	// Shard, Model and Client name the line.
+	Shard  int32
+	Model  string
+	Client aitbc.AccountID
+	// After is the last id of the part before; zero: from the oldest.
+	After aitbc.JobID
+	// Limit is the part's size, from 1.
 	Limit int
 }
 

@@ -90,7 +90,7 @@ func (t *tx) flush() error {
 		return err
 	}
 	err := t.send(&batch)
-	if t.stale { // statements behind the one that found out may have failed over it
+	if t.stale && !t.fenced { // statements behind the one that found out may have failed over it
 		return errStale
 	}
 	if err != nil {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,6 +23,8 @@ func TestEveryQueryUsesAnIndex(t *testing.T) {
 	for name, query := range map[string]string{
 		"jobs by id": selectJobs, "lock jobs": lockJobs, "confirm jobs": confirmJobs,
 		"jobs of a client": selectJobsOfClient, "live jobs of a client": selectLiveOfClient, "done jobs of a client": selectDoneOfClient,
+		"held jobs": selectHeld, "jobs of a miner": selectHeldByMiner, "a line of waiting jobs": selectWaiting, "due jobs": selectDue,
+		"waiting clients": selectWaitingClients, "escrows": selectEscrows, "payloads": selectPayloads, "lock the replica": lockReplica,
 		"live jobs": selectLive, "the outbox": selectOutbox, "update": updateLive, "delete": deleteLive,
 		"a request": selectRequest, "present requests": presentRequests, "replaced requests": deleteRequests,
 		"expired requests": forgetRequests, "paid messages": deleteOwed,
@@ -67,7 +70,8 @@ func explain(t *testing.T, st *Store, query string) string {
 	require.NoError(t, err)
 	_, err = conn.Conn().PgConn().Prepare(t.Context(), "asked", query, nil)
 	require.NoError(t, err)
-	nulls := strings.TrimSuffix(strings.Repeat("NULL, ", len(regexp.MustCompile(`\$\d+`).FindAllString(query, -1))), ", ")
+	parameters := slices.Sorted(slices.Values(regexp.MustCompile(`\$\d+`).FindAllString(query, -1)))
+	nulls := strings.TrimSuffix(strings.Repeat("NULL, ", len(slices.Compact(parameters))), ", ")
 	rows, err := conn.Conn().PgConn().Exec(t.Context(), fmt.Sprintf("EXPLAIN (COSTS OFF) EXECUTE asked (%s)", nulls)).ReadAll()
 	require.NoError(t, err)
 	var plan strings.Builder

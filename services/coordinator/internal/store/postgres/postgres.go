@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -57,6 +58,9 @@ type Store struct {
 	reading *pgxpool.Pool
 	// shard is where this store's changes are counted.
 	shard int
+	// self is this replica's id from Join on; 0: it has not joined, and nothing fences it.
+	self     atomic.Int64
+	lifetime time.Duration
 
 	mu sync.Mutex // guards all below: one Update at a time
 	// cache holds live jobs as they were committed last, as far as this store knows.
@@ -133,6 +137,8 @@ func parse(url string) (*pgxpool.Config, error) {
 		"plan_cache_mode": "force_generic_plan",
 		"enable_seqscan":  "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "enable_bitmapscan": "off",
 		"jit": "off",
+		// A replica that stops in the middle of a transaction must not keep its locks for long.
+		"idle_in_transaction_session_timeout": "5s",
 	} {
 		if _, set := params[name]; !set {
 			params[name] = value

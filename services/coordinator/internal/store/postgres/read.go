@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -66,6 +67,25 @@ func (s *Store) Payload(ctx context.Context, id aitbc.JobID) (p job.Payload, err
 	return p, nil
 }
 
+// Payloads implements store.Reader.
+func (s *Store) Payloads(ctx context.Context, ids []aitbc.JobID) (map[aitbc.JobID]job.Payload, error) {
+	payloads := make(map[aitbc.JobID]job.Payload, len(ids))
+	err := s.list(ctx, func(row pgx.Row) error {
+		var id aitbc.JobID
+		var p job.Payload
+		var options []byte
+		if err := row.Scan((*[16]byte)(&id), toText(&p.Prompt), &options); err != nil {
+			return err
+		}
+		defer func() { payloads[id] = p }()
+		return json.Unmarshal(options, &p.Options)
+	}, selectPayloads, uuids(ids))
+	if err != nil {
+		return nil, fmt.Errorf("read the payloads of %d jobs: %w", len(ids), err)
+	}
+	return payloads, nil
+}
+
 // Result implements store.Reader.
 func (s *Store) Result(ctx context.Context, id aitbc.JobID) (result string, err error) {
 	err = found(s.reading.QueryRow(ctx, `SELECT result FROM results WHERE job_id = $1`, uuid(id)).Scan(toText(&result)))
@@ -99,6 +119,41 @@ const (
 	WHERE j.id > $1
 	ORDER BY j.id LIMIT $2`
 
+	selectPayloads = `SELECT job_id, prompt, options FROM payloads WHERE job_id = ANY($1)`
+
+	// All that miners hold is looked at for one shard, which happens when a replica takes it over.
+	selectHeld = `SELECT ` + jobColumns + `
+	FROM ` + liveState + jobParts + `
+	WHERE j.phase IN ('leased', 'running', 'unknown') AND j.miner >= '' AND ($1::integer = 0 OR j.shard = $1)`
+
+	selectHeldByMiner = `SELECT ` + jobColumns + `
+	FROM ` + liveState + jobParts + `
+	WHERE j.phase IN ('leased', 'running', 'unknown') AND j.miner = $2 AND ($1::integer = 0 OR j.shard = $1)`
+
+	selectWaiting = `SELECT ` + jobColumns + `
+	FROM ` + lineState + jobParts + `
+	WHERE j.phase = 'queued' AND j.shard = $1 AND j.line_model = $2 AND j.client = $3 AND j.id > $4
+	ORDER BY j.id LIMIT $5`
+
+	selectDue = `SELECT ` + jobColumns + `
+	FROM ` + lineState + jobParts + `
+	WHERE j.phase = 'queued' AND j.due_us <= $1
+	ORDER BY j.due_us LIMIT $2`
+
+	// From each client to the next, without reading the jobs between.
+	selectWaitingClients = `
+	WITH RECURSIVE clients (client) AS (
+		(SELECT client FROM live_jobs WHERE phase = 'queued' AND shard = $1 AND model = $2 AND client > $3 ORDER BY client LIMIT 1)
+		UNION ALL
+		SELECT (SELECT l.client FROM live_jobs l WHERE l.phase = 'queued' AND l.shard = $1 AND l.model = $2 AND l.client > c.client
+			ORDER BY l.client LIMIT 1)
+		FROM clients c WHERE c.client IS NOT NULL)
+	SELECT client FROM clients WHERE client IS NOT NULL LIMIT $4`
+
+	selectEscrows = `SELECT coalesce(sum(o.max_price_uaitbc) FILTER (WHERE l.phase <> 'escrowing'), 0)::bigint,
+		coalesce(sum(o.max_price_uaitbc) FILTER (WHERE l.phase = 'escrowing'), 0)::bigint
+	FROM live_jobs l JOIN orders o ON o.job_id = l.id WHERE l.client = $1`
+
 	selectOutbox = `SELECT b.seq, b.kind, ` + jobColumns + `
 	FROM outbox b JOIN orders o ON o.job_id = b.job_id JOIN ` + anyState + ` j ON j.id = b.job_id
 		LEFT JOIN completions c ON c.job_id = b.job_id
@@ -127,6 +182,46 @@ func (s *Store) Jobs(ctx context.Context, q store.JobQuery) ([]job.Job, error) {
 // Live implements store.Reader.
 func (s *Store) Live(ctx context.Context, after aitbc.JobID, limit int) ([]job.Job, error) {
 	return s.jobs(ctx, selectLive, uuid(after), limit)
+}
+
+// Held implements store.Reader.
+func (s *Store) Held(ctx context.Context, q store.HeldQuery) ([]job.Job, error) {
+	if q.Miner.IsZero() {
+		return s.jobs(ctx, selectHeld, q.Shard)
+	}
+	return s.jobs(ctx, selectHeldByMiner, q.Shard, q.Miner[:])
+}
+
+// Waiting implements store.Reader.
+func (s *Store) Waiting(ctx context.Context, q store.WaitingQuery) ([]job.Job, error) {
+	return s.jobs(ctx, selectWaiting, q.Shard, []byte(q.Model), q.Client[:], uuid(q.After), q.Limit)
+}
+
+// Due implements store.Reader.
+func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]job.Job, error) {
+	return s.jobs(ctx, selectDue, instant(now), limit)
+}
+
+// WaitingClients implements store.Reader.
+func (s *Store) WaitingClients(ctx context.Context, shard int32, model string, after aitbc.AccountID, limit int) (list []aitbc.AccountID, err error) {
+	err = s.list(ctx, func(row pgx.Row) error {
+		var client aitbc.AccountID
+		defer func() { list = append(list, client) }()
+		return row.Scan(toFixed(client[:]))
+	}, selectWaitingClients, shard, []byte(model), after[:], limit)
+	if err != nil {
+		return nil, fmt.Errorf("list clients that wait for %s: %w", model, err)
+	}
+	return list, nil
+}
+
+// Escrows implements store.Reader.
+func (s *Store) Escrows(ctx context.Context, client aitbc.AccountID) (escrowed, waiting aitbc.Amount, err error) {
+	err = s.reading.QueryRow(ctx, selectEscrows, client[:]).Scan((*int64)(&escrowed), (*int64)(&waiting))
+	if err != nil {
+		return 0, 0, fmt.Errorf("sum the escrows of %s: %w", client, opaque(err))
+	}
+	return escrowed, waiting, nil
 }
 
 // Outbox implements store.Reader.

@@ -58,10 +58,10 @@ func TestReplicasThatStartTogetherMigrateOnce(t *testing.T) {
 		})
 	}
 	require.NoError(t, group.Wait())
-	require.Equal(t, "1", ask(t, address, "SELECT count(*)::text FROM store_version"))
+	require.Equal(t, "2", ask(t, address, "SELECT count(*)::text FROM store_version"))
 	version, err := postgres.Migrate(t.Context(), address)
 	require.NoError(t, err)
-	require.Equal(t, 1, version)
+	require.Equal(t, 2, version)
 }
 
 func TestStoreOfANewerProgramIsRefused(t *testing.T) {

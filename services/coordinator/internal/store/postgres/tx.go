@@ -52,6 +52,8 @@ type tx struct {
 	conn *pgxpool.Conn // nil until it is needed
 	open bool          // a transaction is open on conn
 	xid  string        // its number
+	// fenced says that this replica may not write any more.
+	fenced bool
 
 	jobs     map[aitbc.JobID]*entry
 	requests map[requestKey]*request
@@ -79,12 +81,11 @@ type stored struct {
 	there    bool
 	version  int64
 	status   job.Status
-	attempt  uint32
 	accepted bool
 }
 
 func storedAs(v version) stored {
-	return stored{there: true, version: v.number, status: v.job.Status(), attempt: v.job.Attempt, accepted: v.job.Completion != nil}
+	return stored{there: true, version: v.number, status: v.job.Status(), accepted: v.job.Completion != nil}
 }
 
 type payload struct{ prompt, options []byte }
@@ -272,12 +273,6 @@ func (t *tx) updateJob(j job.Job) error {
 	}
 	if e.job.Phase == job.Done {
 		return nil // it stays as it is
-	}
-	// The table takes one attempt at a time.
-	if e.changed && e.in.there && next.Attempt > e.in.attempt+1 {
-		if err := t.flush(); err != nil {
-			return err
-		}
 	}
 	if !e.changed {
 		t.changed = append(t.changed, j.ID)

@@ -183,6 +183,19 @@ func (t *tx) queueBegin(batch *pgx.Batch) {
 		return nil
 	})
 	batch.Queue(`SELECT pg_current_xact_id()::text`).QueryRow(func(row pgx.Row) error { return row.Scan(&t.xid) })
+	if self := t.store.self.Load(); self != 0 {
+		batch.Queue(lockReplica, self).QueryRow(func(row pgx.Row) error {
+			err := row.Scan(nil)
+			t.fenced = errors.Is(err, pgx.ErrNoRows)
+			return err
+		})
+	}
 }
 
-func (t *tx) send(batch *pgx.Batch) error { return t.conn.SendBatch(t.ctx, batch).Close() }
+func (t *tx) send(batch *pgx.Batch) error {
+	err := t.conn.SendBatch(t.ctx, batch).Close()
+	if t.fenced { // whatever the statements behind it found
+		return store.ErrFenced
+	}
+	return err
+}

@@ -43,16 +43,18 @@ const (
 	insertLive = `
 	INSERT INTO live_jobs (
 		id, client, version, phase, outcome, status, failure_reason, failure_message, attempt, miner, model_digest,
-		lease_issued_us, lease_signature, excluded, queued_us, leased_us, started_us, stop_by_us, escrow_tx, accepted)
-	SELECT n.* FROM unnest($1::live_row[]) AS n`
+		lease_issued_us, lease_signature, excluded, queued_us, leased_us, started_us, stop_by_us, escrow_tx, accepted,
+		shard, model, due_us)
+	SELECT n.* FROM unnest($1::live_row_2[]) AS n`
 
 	updateLive = `
 	UPDATE live_jobs l SET
 		version = n.version, phase = n.phase, outcome = n.outcome, status = n.status, failure_reason = n.failure_reason,
 		failure_message = n.failure_message, attempt = n.attempt, miner = n.miner, model_digest = n.model_digest,
 		lease_issued_us = n.lease_issued_us, lease_signature = n.lease_signature, excluded = n.excluded, queued_us = n.queued_us,
-		leased_us = n.leased_us, started_us = n.started_us, stop_by_us = n.stop_by_us, escrow_tx = n.escrow_tx, accepted = n.accepted
-	FROM unnest($1::live_row[]) AS n
+		leased_us = n.leased_us, started_us = n.started_us, stop_by_us = n.stop_by_us, escrow_tx = n.escrow_tx, accepted = n.accepted,
+		shard = n.shard, due_us = n.due_us
+	FROM unnest($1::live_row_2[]) AS n
 	WHERE l.id = n.id AND l.version = n.version - 1
 	RETURNING l.id`
 
@@ -68,8 +70,8 @@ const (
 	INSERT INTO done_jobs (
 		id, client, status, failure_reason, failure_message, attempt, miner, model_digest,
 		lease_issued_us, lease_signature, excluded, queued_us, leased_us, started_us, completed_us, escrow_tx, accepted,
-		escrowed_uaitbc, paid_uaitbc, refunded_uaitbc, height, block_us, tx_hash, refund_final_us, has_receipt)
-	SELECT n.* FROM unnest($1::done_row[]) AS n`
+		escrowed_uaitbc, paid_uaitbc, refunded_uaitbc, height, block_us, tx_hash, refund_final_us, has_receipt, shard)
+	SELECT n.* FROM unnest($1::done_row_2[]) AS n`
 
 	insertCompletions = `
 	INSERT INTO completions (
@@ -160,7 +162,7 @@ func liveRows(changes []change) *rows {
 	var r rows
 	for _, c := range changes {
 		j := &c.job
-		r.begin(20)
+		r.begin(23)
 		r.uuid(j.ID)
 		r.bytes(j.Order.Client[:])
 		r.int(c.in.version + 1)
@@ -176,6 +178,9 @@ func liveRows(changes []change) *rows {
 		r.instant(j.StopBy)
 		r.bytesOrNull(optional(j.EscrowTx[:]))
 		r.bool(j.Completion != nil)
+		r.int(int64(j.Shard))
+		r.bytes([]byte(j.Model))
+		r.instant(j.WaitsUntil())
 		r.end()
 	}
 	return &r
@@ -195,7 +200,7 @@ func doneRows(changes []change) *rows {
 	var r rows
 	for _, c := range changes {
 		j := &c.job
-		r.begin(25)
+		r.begin(26)
 		r.uuid(j.ID)
 		r.bytes(j.Order.Client[:])
 		r.text(string(j.Outcome))
@@ -209,6 +214,7 @@ func doneRows(changes []change) *rows {
 		r.bytesOrNull(optional(j.EscrowTx[:]))
 		r.bool(j.Completion != nil)
 		r.settlement(j)
+		r.int(int64(j.Shard))
 		r.end()
 	}
 	return &r

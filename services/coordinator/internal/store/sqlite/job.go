@@ -17,7 +17,7 @@ const jobColumns = `
 	o.job_id, o.chain_id, o.client, o.operator, o.payload_commitment, o.price_uaitbc, o.max_price_uaitbc,
 	o.execution_limit_us, o.settle_by_us, o.expires_us, o.order_signature, o.client_key, o.salt, o.type,
 	o.model, o.pinned_digest, o.queue_timeout_us, o.total_timeout_us, o.client_limit, o.max_attempts, o.submitted_us,
-	j.phase, j.outcome, j.failure_reason, j.failure_message, j.attempt, j.miner, j.model_digest,
+	j.shard, j.phase, j.outcome, j.failure_reason, j.failure_message, j.attempt, j.miner, j.model_digest,
 	j.lease_issued_us, j.lease_signature, j.excluded, j.queued_us, j.leased_us, j.started_us, j.stop_by_us,
 	j.completed_us, j.escrow_tx, j.accepted, j.settled,
 	c.result_hash, c.statement, c.signature, c.miner_key, c.metered_us, c.operator_us, c.acceptance_signature,
@@ -53,7 +53,7 @@ func (r *jobRow) targets() []any {
 		toFixed(j.Salt[:]), &j.Type,
 		&j.Model, toFixed(j.PinnedDigest[:]), toSpan(&j.QueueTimeout), toSpan(&j.TotalTimeout), &j.ClientLimit,
 		&j.MaxAttempts, toInstant(&j.SubmittedAt),
-		&j.Phase, &j.Outcome, &j.Failure.Reason, &j.Failure.Message, &j.Attempt, toFixed(j.Miner[:]), toFixed(j.ModelDigest[:]),
+		&j.Shard, &j.Phase, &j.Outcome, &j.Failure.Reason, &j.Failure.Message, &j.Attempt, toFixed(j.Miner[:]), toFixed(j.ModelDigest[:]),
 		&j.LeaseIssuedUS, &j.LeaseSignature, &r.excluded, toInstant(&j.QueuedAt), toInstant(&j.LeasedAt),
 		toInstant(&j.StartedAt), toInstant(&j.StopBy),
 		toInstant(&j.CompletedAt), toFixed(j.EscrowTx[:]), &r.accepted, &r.settled,
@@ -141,24 +141,24 @@ const insertJob = `
 	INSERT INTO jobs (
 		phase, outcome, status, failure_reason, failure_message, attempt, miner, model_digest,
 		lease_issued_us, lease_signature, excluded, queued_us, leased_us, started_us, stop_by_us,
-		completed_us, escrow_tx, accepted, settled, id, client)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		completed_us, escrow_tx, accepted, settled, shard, due_us, id, client, model)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 const updateJob = `
 	UPDATE jobs SET
 		phase = ?, outcome = ?, status = ?, failure_reason = ?, failure_message = ?, attempt = ?, miner = ?, model_digest = ?,
 		lease_issued_us = ?, lease_signature = ?, excluded = ?, queued_us = ?, leased_us = ?, started_us = ?, stop_by_us = ?,
-		completed_us = ?, escrow_tx = ?, accepted = ?, settled = ?
+		completed_us = ?, escrow_tx = ?, accepted = ?, settled = ?, shard = ?, due_us = ?
 	WHERE id = ?`
 
-// stateValues are the columns of insertJob and updateJob up to settled, and the id.
+// stateValues are the columns of insertJob and updateJob up to due_us, and the id.
 func stateValues(j *job.Job) []any {
 	return []any{
 		string(j.Phase), string(j.Outcome), string(j.Status()), int64(j.Failure.Reason), j.Failure.Message,
 		int64(j.Attempt), optional(j.Miner[:]), optional(j.ModelDigest[:]),
 		j.LeaseIssuedUS, octets(j.LeaseSignature), octets(joinAccounts(j.Excluded)),
 		instant(j.QueuedAt), instant(j.LeasedAt), instant(j.StartedAt), instant(j.StopBy),
-		instant(j.CompletedAt), optional(j.EscrowTx[:]), j.Completion != nil, j.Settlement != nil, j.ID[:],
+		instant(j.CompletedAt), optional(j.EscrowTx[:]), j.Completion != nil, j.Settlement != nil, int64(j.Shard), instant(j.WaitsUntil()), j.ID[:],
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
@@ -74,6 +75,22 @@ func (s *Store) Payload(ctx context.Context, id aitbc.JobID) (p job.Payload, err
 	return p, nil
 }
 
+// Payloads implements store.Reader.
+func (s *Store) Payloads(ctx context.Context, ids []aitbc.JobID) (map[aitbc.JobID]job.Payload, error) {
+	payloads := make(map[aitbc.JobID]job.Payload, len(ids))
+	for _, id := range ids { // in this process: a query costs what its row does
+		p, err := s.Payload(ctx, id)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		payloads[id] = p
+	}
+	return payloads, nil
+}
+
 // Result implements store.Reader.
 func (s *Store) Result(ctx context.Context, id aitbc.JobID) (result string, err error) {
 	err = s.one(ctx, func(row scanner) error { return row.Scan(&result) },
@@ -101,6 +118,41 @@ const (
 	WHERE j.phase <> 'done' AND j.id > ?
 	ORDER BY j.id LIMIT ?`
 
+	selectHeld = `SELECT ` + jobColumns + `
+	FROM jobs j INDEXED BY jobs_held CROSS JOIN orders o ON o.job_id = j.id` + jobParts + `
+	WHERE j.phase IN ('leased', 'running', 'unknown') AND (?1 = 0 OR j.shard = ?1)
+	ORDER BY j.miner, j.id`
+
+	selectHeldByMiner = `SELECT ` + jobColumns + `
+	FROM jobs j INDEXED BY jobs_held CROSS JOIN orders o ON o.job_id = j.id` + jobParts + `
+	WHERE j.phase IN ('leased', 'running', 'unknown') AND j.miner = ?2 AND (?1 = 0 OR j.shard = ?1)
+	ORDER BY j.id`
+
+	selectWaiting = `SELECT ` + jobColumns + `
+	FROM jobs j INDEXED BY jobs_waiting CROSS JOIN orders o ON o.job_id = j.id` + jobParts + `
+	WHERE j.phase = 'queued' AND j.shard = ? AND j.model = ? AND j.client = ? AND j.id > ?
+	ORDER BY j.id LIMIT ?`
+
+	selectDue = `SELECT ` + jobColumns + `
+	FROM jobs j INDEXED BY jobs_due CROSS JOIN orders o ON o.job_id = j.id` + jobParts + `
+	WHERE j.phase = 'queued' AND j.due_us <= ?
+	ORDER BY j.due_us LIMIT ?`
+
+	// From each client to the next, without reading the jobs between.
+	selectWaitingClients = `
+	WITH RECURSIVE clients (client) AS (
+		SELECT (SELECT min(client) FROM jobs INDEXED BY jobs_waiting WHERE phase = 'queued' AND shard = ?1 AND model = ?2 AND client > ?3)
+		UNION ALL
+		SELECT (SELECT min(j.client) FROM jobs j INDEXED BY jobs_waiting
+			WHERE j.phase = 'queued' AND j.shard = ?1 AND j.model = ?2 AND j.client > c.client)
+		FROM clients c WHERE c.client IS NOT NULL)
+	SELECT client FROM clients WHERE client IS NOT NULL LIMIT ?4`
+
+	selectEscrows = `SELECT coalesce(sum(o.max_price_uaitbc) FILTER (WHERE j.phase <> 'escrowing'), 0),
+		coalesce(sum(o.max_price_uaitbc) FILTER (WHERE j.phase = 'escrowing'), 0)
+	FROM jobs j INDEXED BY jobs_of_client CROSS JOIN orders o ON o.job_id = j.id
+	WHERE j.client = ? AND j.status IN ('pending', 'running')`
+
 	selectOutbox = `SELECT b.seq, b.kind, ` + jobColumns + `
 	FROM outbox b CROSS JOIN jobs j ON j.id = b.job_id CROSS JOIN orders o ON o.job_id = j.id` + jobParts + `
 	WHERE b.seq > ?
@@ -122,6 +174,46 @@ func (s *Store) Jobs(ctx context.Context, q store.JobQuery) ([]job.Job, error) {
 // Live implements store.Reader.
 func (s *Store) Live(ctx context.Context, after aitbc.JobID, limit int) ([]job.Job, error) {
 	return s.jobs(ctx, selectLive, after[:], limit)
+}
+
+// Held implements store.Reader.
+func (s *Store) Held(ctx context.Context, q store.HeldQuery) ([]job.Job, error) {
+	if q.Miner.IsZero() {
+		return s.jobs(ctx, selectHeld, q.Shard)
+	}
+	return s.jobs(ctx, selectHeldByMiner, q.Shard, q.Miner[:])
+}
+
+// Waiting implements store.Reader.
+func (s *Store) Waiting(ctx context.Context, q store.WaitingQuery) ([]job.Job, error) {
+	return s.jobs(ctx, selectWaiting, q.Shard, q.Model, q.Client[:], q.After[:], q.Limit)
+}
+
+// Due implements store.Reader.
+func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]job.Job, error) {
+	return s.jobs(ctx, selectDue, required(now), limit)
+}
+
+// WaitingClients implements store.Reader.
+func (s *Store) WaitingClients(ctx context.Context, shard int32, model string, after aitbc.AccountID, limit int) (list []aitbc.AccountID, err error) {
+	err = s.each(ctx, func(row scanner) error {
+		var client aitbc.AccountID
+		defer func() { list = append(list, client) }()
+		return row.Scan(toFixed(client[:]))
+	}, selectWaitingClients, shard, model, after[:], limit)
+	if err != nil {
+		return nil, fmt.Errorf("list clients that wait for %s: %w", model, err)
+	}
+	return list, nil
+}
+
+// Escrows implements store.Reader.
+func (s *Store) Escrows(ctx context.Context, client aitbc.AccountID) (escrowed, waiting aitbc.Amount, err error) {
+	err = s.one(ctx, func(row scanner) error { return row.Scan(&escrowed, &waiting) }, selectEscrows, client[:])
+	if err != nil {
+		return 0, 0, fmt.Errorf("sum the escrows of %s: %w", client, err)
+	}
+	return escrowed, waiting, nil
 }
 
 // Outbox implements store.Reader.

@@ -38,6 +38,8 @@ type Store struct {
 	readDB  *sql.DB
 	// reading are the statements of the readers.
 	reading *statements
+	// membership is set by Join.
+	membership store.Membership
 
 	mu sync.Mutex // guards all below: one change at a time
 	// conn is the one connection that writes, writing its statements.
