@@ -62,7 +62,7 @@ Exit codes: ` + exitCodesText(),
 	flags.Lookup("url").DefValue = defaultURL // the help shows no secrets and no settings
 	flags.Lookup("api-key").DefValue = ""
 	root.AddCommand(
-		newSubmit(a), newRun(a), newStatus(a), newWatch(a), newJobs(a), newCancel(a), newReceipt(a),
+		newSubmit(a), newRun(a), newStatus(a), newWatch(a), newJobs(a), newExplain(a), newCancel(a), newReceipt(a),
 		newAccount(a), newModels(a), newMiners(a), newVersion(a),
 	)
 	return root

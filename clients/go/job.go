@@ -70,6 +70,8 @@ type Job struct {
 	Failure *JobError `json:"error,omitempty"`
 	// Refund is what went back to the client, once the ledger has it.
 	Refund *Refund `json:"refund,omitempty"`
+	// Queue is its place while it waits for a miner; nil otherwise, and in lists.
+	Queue *Queue `json:"queue,omitempty"`
 }
 
 // Metrics are a miner's measurements of one attempt.
@@ -137,6 +139,7 @@ func jobOf(m *coordinatorv1.Job) (*Job, error) {
 		Attempts:      int(m.GetAttempts()),
 		MinerID:       f.account("miner_id", m.GetMinerId()),
 		ModelDigest:   f.hash("model_digest", m.GetModelDigest()),
+		Queue:         queueOf(m.GetQueue()),
 	}
 	if metrics := m.GetMetrics(); metrics != nil {
 		job.Metrics = &Metrics{

@@ -13,6 +13,7 @@ import (
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
+	"github.com/aitbc/aitbc/services/coordinator/internal/scheduler"
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
 )
 
@@ -23,6 +24,10 @@ type Jobs interface {
 	Submit(ctx context.Context, r dispatch.SubmitRequest) (job.Job, error)
 	// Cancel ends a live job of this client. Errors: JOB_NOT_FOUND, WRONG_STATE.
 	Cancel(ctx context.Context, client aitbc.AccountID, id aitbc.JobID) (job.Job, error)
+	// Place gives where a waiting job stands; false: it does not wait for a miner.
+	Place(id aitbc.JobID) (scheduler.Place, bool)
+	// Explain tells all about a job. Errors: JOB_NOT_FOUND.
+	Explain(ctx context.Context, id aitbc.JobID) (dispatch.Explanation, error)
 }
 
 // Leases runs jobs for miners that speak no stream. All methods are safe for concurrent use.
@@ -45,6 +50,8 @@ type Network interface {
 	Models() []dispatch.ModelView
 	// Held gives what is in escrow for a client's jobs that are not done, and what waits to be.
 	Held(client aitbc.AccountID) (escrowed, waiting aitbc.Amount)
+	// ExplainMiner tells all about a miner. Errors: MINER_NOT_FOUND.
+	ExplainMiner(id aitbc.AccountID) (dispatch.MinerExplanation, error)
 }
 
 // Reader reads stored jobs; store.Store is one.

@@ -52,6 +52,9 @@ func (s *jobServer) GetJob(ctx context.Context, r *coordinatorv1.GetJobRequest) 
 	if err != nil {
 		return nil, err
 	}
+	if j.Phase == job.Queued {
+		message.Queue = queueMessage(s.deps.Jobs.Place(j.ID))
+	}
 	return &coordinatorv1.GetJobResponse{Job: message}, nil
 }
 

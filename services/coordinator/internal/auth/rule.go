@@ -41,11 +41,12 @@ func rules() map[string]rule {
 	party := only(store.ScopeClient, store.ScopeMiner)
 	anyKey := only(store.ScopeClient, store.ScopeMiner, store.ScopeAdmin)
 	return map[string]rule{
-		coordinatorv1.JobService_SubmitJob_FullMethodName: client,
-		coordinatorv1.JobService_GetJob_FullMethodName:    client,
-		coordinatorv1.JobService_ListJobs_FullMethodName:  client,
-		coordinatorv1.JobService_CancelJob_FullMethodName: client,
-		coordinatorv1.JobService_WatchJob_FullMethodName:  client,
+		coordinatorv1.JobService_SubmitJob_FullMethodName:  client,
+		coordinatorv1.JobService_GetJob_FullMethodName:     client,
+		coordinatorv1.JobService_ListJobs_FullMethodName:   client,
+		coordinatorv1.JobService_CancelJob_FullMethodName:  client,
+		coordinatorv1.JobService_WatchJob_FullMethodName:   client,
+		coordinatorv1.JobService_ExplainJob_FullMethodName: client,
 
 		coordinatorv1.LeaseService_ListLeases_FullMethodName:  miner,
 		coordinatorv1.LeaseService_StartJob_FullMethodName:    miner,
@@ -53,10 +54,11 @@ func rules() map[string]rule {
 
 		coordinatorv1.ReceiptService_GetReceipt_FullMethodName: party,
 
-		coordinatorv1.NetworkService_GetAccount_FullMethodName: anyKey,
-		coordinatorv1.NetworkService_ListMiners_FullMethodName: anyKey,
-		coordinatorv1.NetworkService_GetModel_FullMethodName:   anyKey,
-		coordinatorv1.NetworkService_ListModels_FullMethodName: anyKey,
+		coordinatorv1.NetworkService_GetAccount_FullMethodName:   anyKey,
+		coordinatorv1.NetworkService_ListMiners_FullMethodName:   anyKey,
+		coordinatorv1.NetworkService_ExplainMiner_FullMethodName: anyKey,
+		coordinatorv1.NetworkService_GetModel_FullMethodName:     anyKey,
+		coordinatorv1.NetworkService_ListModels_FullMethodName:   anyKey,
 
 		// The miner proves its ledger key inside the stream.
 		coordinatorv1.SessionService_Connect_FullMethodName: open(),

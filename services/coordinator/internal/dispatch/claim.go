@@ -75,6 +75,7 @@ func (d *Dispatcher) hand(decision scheduler.Decision, payload job.Payload, read
 		if read && j.Phase == job.Queued {
 			d.keepPayload(e, payload)
 		}
+		d.decide(now, j, decision)
 	}
 	d.mu.Unlock()
 	return &change{id: decision.Job, step: d.leaseStep(now, j, decision.Miner, decision.Digest)}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 	"github.com/aitbc/aitbc/services/coordinator/internal/scheduler"
@@ -21,6 +23,8 @@ type Dispatcher struct {
 	deps     Deps
 	operator aitbc.AccountID
 	hub      *stream.Hub
+	// decided are the latest choices of miners, by job.
+	decided *lru.Cache[aitbc.JobID, []Decided]
 
 	// commits numbers the changes. It is touched on the committer's goroutine only.
 	commits uint64
@@ -55,7 +59,12 @@ func New(ctx context.Context, config Config, deps Deps) (*Dispatcher, error) {
 	if err := deps.validate(); err != nil {
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
+	decided, err := lru.New[aitbc.JobID, []Decided](rememberedDecisions)
+	if err != nil {
+		return nil, fmt.Errorf("dispatch: %w", err)
+	}
 	d := &Dispatcher{
+		decided:     decided,
 		config:      config,
 		deps:        deps,
 		operator:    aitbc.AccountOf(deps.Operator.Public().(ed25519.PublicKey)),

@@ -73,23 +73,26 @@ func (d *Dispatcher) Miners() []MinerView {
 	defer d.mu.Unlock()
 	views := make([]MinerView, 0, len(d.miners))
 	for _, m := range d.miners {
-		if m.session == 0 {
-			continue // known only by a lease from before a restart
+		if m.session != 0 { // else it is known only by a lease from before a restart
+			views = append(views, d.view(m))
 		}
-		status := "connected"
-		switch {
-		case m.link == nil:
-			status = "unknown"
-		case m.state.Draining:
-			status = "draining"
-		}
-		views = append(views, MinerView{
-			ID: m.id, Status: status, Stake: m.stake, Standing: d.scheduler.Standing(m.id),
-			State: m.state, ConnectedAt: m.since,
-		})
 	}
 	slices.SortFunc(views, func(a, b MinerView) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	return views
+}
+
+func (d *Dispatcher) view(m *miner) MinerView {
+	status := "connected"
+	switch {
+	case m.link == nil:
+		status = "unknown"
+	case m.state.Draining:
+		status = "draining"
+	}
+	return MinerView{
+		ID: m.id, Status: status, Stake: m.stake, Standing: d.scheduler.Standing(m.id),
+		State: m.state, ConnectedAt: m.since,
+	}
 }
 
 // Models gives the models that the miners have, by name.

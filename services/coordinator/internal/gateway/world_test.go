@@ -22,6 +22,7 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
 	"github.com/aitbc/aitbc/services/coordinator/internal/gateway"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
+	"github.com/aitbc/aitbc/services/coordinator/internal/scheduler"
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
 	"github.com/aitbc/aitbc/services/coordinator/internal/stream"
 	edge "github.com/aitbc/aitbc/services/internal/gateway"
@@ -103,6 +104,35 @@ func (w *world) Watch(_ context.Context, id aitbc.JobID, key string, after strea
 
 func (w *world) Miners() []dispatch.MinerView { return w.miners }
 func (w *world) Models() []dispatch.ModelView { return w.models }
+
+func (w *world) Place(id aitbc.JobID) (scheduler.Place, bool) {
+	return scheduler.Place{Position: 3, Wait: 1500 * time.Millisecond}, w.jobs[id].Phase == job.Queued
+}
+
+func (w *world) Explain(_ context.Context, id aitbc.JobID) (dispatch.Explanation, error) {
+	j := w.jobs[id]
+	x := dispatch.Explanation{Job: j, Steps: j.History(nil), Decisions: []dispatch.Decided{{
+		Attempt: 1, At: submittedAt, Miner: miner,
+		Choice: scheduler.Choice{By: scheduler.ByScore, Eligible: 2, Compared: []scheduler.Scored{{Miner: miner, Score: 0.5}}},
+	}}}
+	if place, waits := w.Place(id); waits {
+		x.Place = &place
+		x.Findings = []scheduler.Finding{{Miner: miner, Obstacles: []scheduler.Obstacle{scheduler.Excluded, scheduler.Full}}}
+	}
+	return x, nil
+}
+
+func (w *world) ExplainMiner(id aitbc.AccountID) (dispatch.MinerExplanation, error) {
+	for _, m := range w.miners {
+		if m.ID == id {
+			return dispatch.MinerExplanation{
+				Miner: m, Obstacles: []scheduler.Obstacle{scheduler.Full},
+				Waiting: []scheduler.Kind{{Model: "llama3.2:latest", Price: 20_000, Jobs: 7, Obstacles: []scheduler.Obstacle{scheduler.Full}}},
+			}, nil
+		}
+	}
+	return dispatch.MinerExplanation{}, job.Errorf(coordinatorv1.ErrorReason_ERROR_REASON_MINER_NOT_FOUND, "no such miner")
+}
 
 func (w *world) Held(aitbc.AccountID) (escrowed, waiting aitbc.Amount) { return 2_000_000, 500_000 }
 

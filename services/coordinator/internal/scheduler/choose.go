@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"slices"
+	"time"
 
 	"github.com/tidwall/btree"
 
@@ -9,10 +10,13 @@ import (
 )
 
 // canPlace reports whether some miner with a free slot may run the job.
-func (s *Scheduler) canPlace(j Job) bool {
+func (s *Scheduler) canPlace(j Job) bool { return s.eligible(j) > 0 }
+
+// eligible counts the miners with a free slot that may run the job.
+func (s *Scheduler) eligible(j Job) int {
 	p := s.pools[poolKey{model: j.Model, digest: j.Digest}]
 	if p == nil {
-		return false
+		return 0
 	}
 	able := within(p.warm, j.Price) + within(p.cold, j.Price)
 	for i, id := range j.Excluded {
@@ -21,31 +25,34 @@ func (s *Scheduler) canPlace(j Job) bool {
 			able--
 		}
 	}
-	return able > 0
+	return able
 }
 
 // choose gives the miner for a job that canPlace: the best of a random sample, or now and then a
 // newcomer. The sample is larger by the miners that are excluded, so that one is always left.
-func (s *Scheduler) choose(j Job) *miner {
+func (s *Scheduler) choose(now time.Time, j Job) (*miner, Choice) {
 	p := s.pools[poolKey{model: j.Model, digest: j.Digest}]
 	candidates := s.sample(p.warm, j)
 	candidates = append(candidates, s.sample(p.cold, j)...)
+	choice := Choice{By: ByScore, Eligible: s.eligible(j), Compared: make([]Scored, len(candidates))}
+	var best *miner
+	var bestScore float64
+	for i, m := range candidates {
+		score := s.score(m, j)
+		choice.Compared[i] = Scored{Miner: m.ID, Score: score}
+		// Equal miners take turns by chance: the noise is far below any real difference.
+		if noisy := score + s.rand.Float64()*1e-6; best == nil || noisy > bestScore {
+			best, bestScore = m, noisy
+		}
+	}
 	if s.rand.Float64() < s.config.NewcomerShare {
 		newcomers := slices.DeleteFunc(slices.Clone(candidates), func(m *miner) bool { return m.jobs >= s.config.NewcomerJobs })
 		if len(newcomers) > 0 {
-			return newcomers[s.rand.IntN(len(newcomers))]
+			best, choice.By = newcomers[s.rand.IntN(len(newcomers))], ByNewcomer
 		}
 	}
-	var best *miner
-	var bestScore float64
-	for _, m := range candidates {
-		// Equal miners take turns by chance: the noise is far below any real difference.
-		score := s.score(m, j) + s.rand.Float64()*1e-6
-		if best == nil || score > bestScore {
-			best, bestScore = m, score
-		}
-	}
-	return best
+	note(now, candidates, choice, best)
+	return best, choice
 }
 
 // score is the published formula.

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -22,10 +23,11 @@ const (
 	Full        Obstacle = "full"
 )
 
-// Finding is what keeps one miner from a job; no obstacles: nothing does.
+// Finding is what keeps one miner from a job; no obstacles: nothing does, and Score is its score.
 type Finding struct {
 	Miner     aitbc.AccountID
 	Obstacles []Obstacle
+	Score     float64
 }
 
 // Explain says of every known miner, by id, what keeps it from the job.
@@ -33,12 +35,46 @@ func (s *Scheduler) Explain(now time.Time, j Job) []Finding {
 	s.enter(now)
 	var findings []Finding
 	for _, m := range s.miners {
-		if !m.gone {
-			findings = append(findings, Finding{Miner: m.ID, Obstacles: m.obstacles(j)})
+		if m.gone {
+			continue
 		}
+		f := Finding{Miner: m.ID, Obstacles: m.obstacles(j)}
+		if len(f.Obstacles) == 0 {
+			f.Score = s.score(m, j)
+		}
+		findings = append(findings, f)
 	}
 	slices.SortFunc(findings, func(a, b Finding) int { return compareIDs(a.Miner, b.Miner) })
 	return findings
+}
+
+// Kind is waiting jobs that are alike for the choice of a miner.
+type Kind struct {
+	// Model and Price are theirs; Jobs is how many wait.
+	Model string
+	Price aitbc.Amount
+	Jobs  int
+	// Obstacles keep the miner that was asked about from them.
+	Obstacles []Obstacle
+}
+
+// ExplainMiner says what keeps a miner from any work, and what from each kind of waiting jobs, of
+// at most this many kinds, those with the most jobs first. A miner that is not known is away.
+func (s *Scheduler) ExplainMiner(now time.Time, id aitbc.AccountID, most int) (own []Obstacle, kinds []Kind) {
+	s.enter(now)
+	m := s.miners[id]
+	if m == nil || m.gone {
+		return []Obstacle{Away}, nil
+	}
+	for _, q := range s.queues {
+		for _, c := range q.classes {
+			kinds = append(kinds, Kind{Model: q.model, Price: c.key.price, Jobs: c.jobs, Obstacles: m.obstacles(c.example)})
+		}
+	}
+	slices.SortFunc(kinds, func(a, b Kind) int {
+		return cmp.Or(cmp.Compare(b.Jobs, a.Jobs), cmp.Compare(a.Model, b.Model), cmp.Compare(a.Price, b.Price))
+	})
+	return m.ownObstacles(), kinds[:min(len(kinds), most)]
 }
 
 // Hopeful reports whether some known miner may run the job, now or when what keeps it has passed
@@ -82,9 +118,23 @@ func (m *miner) obstacles(j Job) []Obstacle {
 	add(has && !j.Digest.IsZero() && model.Digest != j.Digest, OtherDigest)
 	add(m.Floor > j.Price, PriceFloor)
 	add(slices.Contains(j.Excluded, m.ID), Excluded)
-	add(m.Draining, Draining)
-	add(m.Away, Away)
-	add(m.breaker == open, Tripped)
-	add(!m.Away && !m.Draining && m.breaker != open && m.free() <= 0, Full)
+	return append(found, m.ownObstacles()...)
+}
+
+// ownObstacles are those that keep the miner from any job.
+func (m *miner) ownObstacles() []Obstacle {
+	var found []Obstacle
+	if m.Draining {
+		found = append(found, Draining)
+	}
+	if m.Away {
+		found = append(found, Away)
+	}
+	if m.breaker == open {
+		found = append(found, Tripped)
+	}
+	if len(found) == 0 && m.free() <= 0 {
+		found = append(found, Full)
+	}
 	return found
 }

@@ -57,6 +57,11 @@ type miner struct {
 	breaker      breaker
 	trippedFor   time.Duration
 	trippedUntil time.Time
+
+	// compared counts the decisions in which it was looked at, won those that it won; lost is the
+	// last of the others.
+	compared, won int64
+	lost          Lost
 }
 
 // newcomerReputation is what an unknown miner starts with.
@@ -123,6 +128,7 @@ func (s *Scheduler) count(m *miner, by int) {
 		if s.models[name] += by; s.models[name] == 0 {
 			delete(s.models, name)
 			delete(s.speeds, name)
+			delete(s.paces, name)
 		}
 	}
 }

@@ -38,6 +38,7 @@ type flow struct {
 	client  aitbc.AccountID
 	place   *list.Element // in queue.flows
 	lines   map[classKey]*line
+	jobs    int  // in all lines
 	deficit int  // what is left of its turns' quanta
 	begun   bool // its turn's quantum is in deficit
 }
@@ -47,12 +48,14 @@ type line struct {
 	flow  *flow
 	class *class
 	jobs  *list.List // of *waiting
+	last  uint64     // the number of the last job that came
 }
 
 type waiting struct {
-	job   Job
-	line  *line
-	place *list.Element // in line.jobs
+	job    Job
+	line   *line
+	place  *list.Element // in line.jobs
+	number uint64        // in the order of the line
 }
 
 func newQueue(model string) *queue {
@@ -95,7 +98,9 @@ func (q *queue) add(j Job) *waiting {
 		l = &line{flow: f, class: c, jobs: list.New()}
 		f.lines[key] = l
 	}
-	w := &waiting{job: j, line: l}
+	f.jobs++
+	l.last++
+	w := &waiting{job: j, line: l, number: l.last}
 	w.place = l.jobs.PushBack(w)
 	return w
 }
@@ -105,6 +110,7 @@ func (q *queue) add(j Job) *waiting {
 func (q *queue) remove(w *waiting) {
 	l, f := w.line, w.line.flow
 	l.jobs.Remove(w.place)
+	f.jobs--
 	if l.class.jobs--; l.class.jobs == 0 {
 		delete(q.classes, l.class.key)
 	}

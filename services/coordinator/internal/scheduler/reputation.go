@@ -26,6 +26,12 @@ type Standing struct {
 	Held int
 	// TrippedUntil is until when it gets nothing; zero: it is not taken out.
 	TrippedUntil time.Time
+	// Failures is how many of its last attempts in a row failed by its fault.
+	Failures int
+	// Compared is in how many decisions it was looked at, Won how many of them it won, and Lost the
+	// last of the others.
+	Compared, Won int64
+	Lost          Lost
 }
 
 // speed is the usual speed of a model, in tokens per second over all miners.
@@ -97,7 +103,10 @@ func (s *Scheduler) Standing(id aitbc.AccountID) Standing {
 	if m == nil {
 		return Standing{Reputation: newcomerReputation}
 	}
-	standing := Standing{Reputation: m.reputation, Jobs: m.jobs, Held: m.held}
+	standing := Standing{
+		Reputation: m.reputation, Jobs: m.jobs, Held: m.held, Failures: m.failures,
+		Compared: m.compared, Won: m.won, Lost: m.lost,
+	}
 	if m.breaker == open {
 		standing.TrippedUntil = m.trippedUntil
 	}

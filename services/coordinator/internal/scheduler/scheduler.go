@@ -36,6 +36,8 @@ type Decision struct {
 	Miner aitbc.AccountID
 	// Digest is the digest of the model at that miner.
 	Digest aitbc.Hash
+	// Choice is how it came about.
+	Choice Choice
 }
 
 // Scheduler is the state. It is not safe for concurrent use.
@@ -48,6 +50,7 @@ type Scheduler struct {
 	models map[string]int
 	pools  map[poolKey]*pool
 	speeds map[string]*speed
+	paces  map[string]*pace
 	// trips are the miners with an open circuit breaker; tripsEnd is when the first of them may try
 	// again, or a little earlier; zero: there is none.
 	trips    map[*miner]struct{}
@@ -71,6 +74,7 @@ func New(config Config, random *rand.Rand) *Scheduler {
 		models:  make(map[string]int),
 		pools:   make(map[poolKey]*pool),
 		speeds:  make(map[string]*speed),
+		paces:   make(map[string]*pace),
 		trips:   make(map[*miner]struct{}),
 		waiting: make(map[aitbc.JobID]*waiting),
 		held:    make(map[aitbc.JobID]*miner),
@@ -131,15 +135,17 @@ func (s *Scheduler) Next(now time.Time, maximum int) []Decision {
 			continue
 		}
 		idle = 0
-		decisions = append(decisions, s.hand(w, s.choose(w.job)))
+		m, choice := s.choose(now, w.job)
+		decisions = append(decisions, s.hand(now, w, m, choice))
 	}
 	return decisions
 }
 
-func (s *Scheduler) hand(w *waiting, m *miner) Decision {
+func (s *Scheduler) hand(now time.Time, w *waiting, m *miner, choice Choice) Decision {
 	s.take(w)
 	s.hold(w.job.ID, m)
-	return Decision{Job: w.job.ID, Miner: m.ID, Digest: m.models[w.job.Model].Digest}
+	s.tick(now, w.job.Model)
+	return Decision{Job: w.job.ID, Miner: m.ID, Digest: m.models[w.job.Model].Digest, Choice: choice}
 }
 
 // Claim hands one waiting job to one miner. When it may not have it, or the job does not wait,
@@ -156,7 +162,8 @@ func (s *Scheduler) Claim(now time.Time, id aitbc.JobID, by aitbc.AccountID) (De
 	if obstacles := m.obstacles(w.job); len(obstacles) > 0 {
 		return Decision{}, obstacles, false
 	}
-	return s.hand(w, m), nil, true
+	choice := Choice{By: ByClaim, Eligible: s.eligible(w.job), Compared: []Scored{{Miner: m.ID, Score: s.score(m, w.job)}}}
+	return s.hand(now, w, m, choice), nil, true
 }
 
 // Hold reserves a slot for a lease that exists already, as after a restart. It may exceed the

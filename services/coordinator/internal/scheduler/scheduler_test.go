@@ -87,8 +87,10 @@ func TestAJobGoesToAMinerThatMayRunIt(t *testing.T) {
 			findings := s.Explain(start, j)
 			decisions := s.Next(start, 10)
 			if c.obstacle == "" {
-				require.Equal(t, []scheduler.Decision{{Job: j.ID, Miner: m.ID, Digest: digest(1)}}, decisions)
+				choice := scheduler.Choice{By: scheduler.ByScore, Eligible: 1, Compared: []scheduler.Scored{{Miner: m.ID, Score: findings[0].Score}}}
+				require.Equal(t, []scheduler.Decision{{Job: j.ID, Miner: m.ID, Digest: digest(1), Choice: choice}}, decisions)
 				require.Empty(t, findings[0].Obstacles)
+				require.Positive(t, findings[0].Score)
 				require.Zero(t, s.Waiting())
 				return
 			}
@@ -142,6 +144,8 @@ func TestAClaimTakesAWaitingJobOutOfTurn(t *testing.T) {
 	decision, obstacles, ok := s.Claim(start, jobID(2), account(1))
 	require.True(t, ok)
 	require.Empty(t, obstacles)
+	require.Equal(t, scheduler.ByClaim, decision.Choice.By)
+	decision.Choice = scheduler.Choice{}
 	require.Equal(t, scheduler.Decision{Job: jobID(2), Miner: account(1), Digest: digest(1)}, decision)
 	require.Empty(t, s.Next(start, 10), "the slot is taken")
 	_, _, ok = s.Claim(start, jobID(2), account(1))

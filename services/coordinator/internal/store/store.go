@@ -53,6 +53,9 @@ type Reader interface {
 	Payloads(ctx context.Context, ids []aitbc.JobID) (map[aitbc.JobID]job.Payload, error)
 	// Result reads an accepted result, byte for byte. Errors: ErrNotFound.
 	Result(ctx context.Context, id aitbc.JobID) (string, error)
+	// Steps reads what was kept of a job's past (Tx.KeepSteps), in the order it was kept; none: no
+	// error.
+	Steps(ctx context.Context, id aitbc.JobID) ([]job.Step, error)
 	// Jobs lists a client's jobs, newest first (by id, descending).
 	Jobs(ctx context.Context, q JobQuery) ([]job.Job, error)
 	// Live lists jobs that are not done, by id, from after (zero: from the start).
@@ -137,6 +140,9 @@ type Tx interface {
 	// A job that is done stays done, and attempts are never counted back: trying it fails.
 	// Errors: ErrNotFound.
 	UpdateJob(j job.Job) error
+	// KeepSteps adds to what is kept of a job's past: what its own fields do not tell any more
+	// (job.Remember). Errors: ErrNotFound, when there is no such job.
+	KeepSteps(id aitbc.JobID, steps []job.Step) error
 	// PutResult keeps a result's bytes; there is at most one per job, for good. Errors:
 	// ErrNotFound, when there is no such job; job.ErrExists, when it has a result.
 	PutResult(id aitbc.JobID, result string) error

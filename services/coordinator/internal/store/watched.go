@@ -45,6 +45,10 @@ func (w *watchedTx) Job(id aitbc.JobID) (job.Job, error) {
 func (w *watchedTx) InsertJob(j job.Job, p job.Payload) error { return w.write(w.tx.InsertJob(j, p)) }
 func (w *watchedTx) UpdateJob(j job.Job) error                { return w.write(w.tx.UpdateJob(j)) }
 
+func (w *watchedTx) KeepSteps(id aitbc.JobID, steps []job.Step) error {
+	return w.write(w.tx.KeepSteps(id, steps))
+}
+
 func (w *watchedTx) PutResult(id aitbc.JobID, result string) error {
 	return w.write(w.tx.PutResult(id, result))
 }

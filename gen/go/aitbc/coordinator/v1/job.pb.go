@@ -68,7 +68,9 @@ type Job struct {
 	// Why the job failed or was cancelled; unset otherwise.
 	Error *JobError `protobuf:"bytes,18,opt,name=error,proto3" json:"error,omitempty"`
 	// What went back to the client, once the ledger has it; unset before and when nothing did.
-	Refund        *JobRefund `protobuf:"bytes,19,opt,name=refund,proto3" json:"refund,omitempty"`
+	Refund *JobRefund `protobuf:"bytes,19,opt,name=refund,proto3" json:"refund,omitempty"`
+	// Its place among the jobs that wait for a miner; unset unless its phase is queued, and in lists.
+	Queue         *JobQueue `protobuf:"bytes,20,opt,name=queue,proto3" json:"queue,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -232,6 +234,13 @@ func (x *Job) GetError() *JobError {
 func (x *Job) GetRefund() *JobRefund {
 	if x != nil {
 		return x.Refund
+	}
+	return nil
+}
+
+func (x *Job) GetQueue() *JobQueue {
+	if x != nil {
+		return x.Queue
 	}
 	return nil
 }
@@ -674,7 +683,7 @@ var File_aitbc_coordinator_v1_job_proto protoreflect.FileDescriptor
 
 const file_aitbc_coordinator_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x1eaitbc/coordinator/v1/job.proto\x12\x14aitbc.coordinator.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x06\n" +
+	"\x1eaitbc/coordinator/v1/job.proto\x12\x14aitbc.coordinator.v1\x1a\"aitbc/coordinator/v1/explain.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x06\n" +
 	"\x03Job\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\tB\x03\xe0A\x03R\x05jobId\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tB\x03\xe0A\x03R\x06status\x12\x19\n" +
@@ -697,7 +706,8 @@ const file_aitbc_coordinator_v1_job_proto_rawDesc = "" +
 	"\fmodel_digest\x18\x10 \x01(\tB\x03\xe0A\x03R\vmodelDigest\x12?\n" +
 	"\ametrics\x18\x11 \x01(\v2 .aitbc.coordinator.v1.JobMetricsB\x03\xe0A\x03R\ametrics\x129\n" +
 	"\x05error\x18\x12 \x01(\v2\x1e.aitbc.coordinator.v1.JobErrorB\x03\xe0A\x03R\x05error\x12<\n" +
-	"\x06refund\x18\x13 \x01(\v2\x1f.aitbc.coordinator.v1.JobRefundB\x03\xe0A\x03R\x06refund\"\xe4\x01\n" +
+	"\x06refund\x18\x13 \x01(\v2\x1f.aitbc.coordinator.v1.JobRefundB\x03\xe0A\x03R\x06refund\x129\n" +
+	"\x05queue\x18\x14 \x01(\v2\x1e.aitbc.coordinator.v1.JobQueueB\x03\xe0A\x03R\x05queue\"\xe4\x01\n" +
 	"\n" +
 	"JobMetrics\x12?\n" +
 	"\fcompute_time\x18\x01 \x01(\x01B\x1c\xe0A\x02\xbaH\x16\x12\x14@\x01\x19\x00\x00\x00\x00\x00\x18\xf5@)\x00\x00\x00\x00\x00\x00\x00\x00R\vcomputeTime\x125\n" +
@@ -768,7 +778,8 @@ var file_aitbc_coordinator_v1_job_proto_goTypes = []any{
 	(*JobTimeouts)(nil),           // 5: aitbc.coordinator.v1.JobTimeouts
 	(*SignedOrder)(nil),           // 6: aitbc.coordinator.v1.SignedOrder
 	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 8: google.protobuf.Duration
+	(*JobQueue)(nil),              // 8: aitbc.coordinator.v1.JobQueue
+	(*durationpb.Duration)(nil),   // 9: google.protobuf.Duration
 }
 var file_aitbc_coordinator_v1_job_proto_depIdxs = []int32{
 	7,  // 0: aitbc.coordinator.v1.Job.submitted_at:type_name -> google.protobuf.Timestamp
@@ -777,15 +788,16 @@ var file_aitbc_coordinator_v1_job_proto_depIdxs = []int32{
 	1,  // 3: aitbc.coordinator.v1.Job.metrics:type_name -> aitbc.coordinator.v1.JobMetrics
 	2,  // 4: aitbc.coordinator.v1.Job.error:type_name -> aitbc.coordinator.v1.JobError
 	3,  // 5: aitbc.coordinator.v1.Job.refund:type_name -> aitbc.coordinator.v1.JobRefund
-	7,  // 6: aitbc.coordinator.v1.JobRefund.final_at:type_name -> google.protobuf.Timestamp
-	8,  // 7: aitbc.coordinator.v1.JobTimeouts.queue:type_name -> google.protobuf.Duration
-	8,  // 8: aitbc.coordinator.v1.JobTimeouts.execution:type_name -> google.protobuf.Duration
-	8,  // 9: aitbc.coordinator.v1.JobTimeouts.total:type_name -> google.protobuf.Duration
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	8,  // 6: aitbc.coordinator.v1.Job.queue:type_name -> aitbc.coordinator.v1.JobQueue
+	7,  // 7: aitbc.coordinator.v1.JobRefund.final_at:type_name -> google.protobuf.Timestamp
+	9,  // 8: aitbc.coordinator.v1.JobTimeouts.queue:type_name -> google.protobuf.Duration
+	9,  // 9: aitbc.coordinator.v1.JobTimeouts.execution:type_name -> google.protobuf.Duration
+	9,  // 10: aitbc.coordinator.v1.JobTimeouts.total:type_name -> google.protobuf.Duration
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_coordinator_v1_job_proto_init() }
@@ -793,6 +805,7 @@ func file_aitbc_coordinator_v1_job_proto_init() {
 	if File_aitbc_coordinator_v1_job_proto != nil {
 		return
 	}
+	file_aitbc_coordinator_v1_explain_proto_init()
 	file_aitbc_coordinator_v1_job_proto_msgTypes[1].OneofWrappers = []any{}
 	file_aitbc_coordinator_v1_job_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}

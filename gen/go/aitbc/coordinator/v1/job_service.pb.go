@@ -810,11 +810,103 @@ func (x *JobAttemptReset) GetAttempt() int32 {
 	return 0
 }
 
+// ExplainJobRequest names a job.
+type ExplainJobRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// `job_` and a lower-case ULID.
+	JobId         string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainJobRequest) Reset() {
+	*x = ExplainJobRequest{}
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainJobRequest) ProtoMessage() {}
+
+func (x *ExplainJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainJobRequest.ProtoReflect.Descriptor instead.
+func (*ExplainJobRequest) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_job_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ExplainJobRequest) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+// ExplainJobResponse holds the explanation; REST answers with it alone.
+type ExplainJobResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The explanation.
+	Explanation   *JobExplanation `protobuf:"bytes,1,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainJobResponse) Reset() {
+	*x = ExplainJobResponse{}
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainJobResponse) ProtoMessage() {}
+
+func (x *ExplainJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainJobResponse.ProtoReflect.Descriptor instead.
+func (*ExplainJobResponse) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_job_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ExplainJobResponse) GetExplanation() *JobExplanation {
+	if x != nil {
+		return x.Explanation
+	}
+	return nil
+}
+
 var File_aitbc_coordinator_v1_job_service_proto protoreflect.FileDescriptor
 
 const file_aitbc_coordinator_v1_job_service_proto_rawDesc = "" +
 	"\n" +
-	"&aitbc/coordinator/v1/job_service.proto\x12\x14aitbc.coordinator.v1\x1a\x1eaitbc/coordinator/v1/job.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x04\n" +
+	"&aitbc/coordinator/v1/job_service.proto\x12\x14aitbc.coordinator.v1\x1a\"aitbc/coordinator/v1/explain.proto\x1a\x1eaitbc/coordinator/v1/job.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x04\n" +
 	"\x10SubmitJobRequest\x12'\n" +
 	"\x04type\x18\x01 \x01(\tB\x13\xe0A\x02\xbaH\rr\vR\tinferenceR\x04type\x12&\n" +
 	"\x06prompt\x18\x02 \x01(\tB\x0e\xe0A\x02\xbaH\br\x06 \x01(\x80\x80\x10R\x06prompt\x12C\n" +
@@ -864,14 +956,20 @@ const file_aitbc_coordinator_v1_job_service_proto_rawDesc = "" +
 	"\x06offset\x18\x02 \x01(\x05B\x03\xe0A\x03R\x06offset\x12\x17\n" +
 	"\x04text\x18\x03 \x01(\tB\x03\xe0A\x03R\x04text\"0\n" +
 	"\x0fJobAttemptReset\x12\x1d\n" +
-	"\aattempt\x18\x01 \x01(\x05B\x03\xe0A\x03R\aattempt2\xc7\x04\n" +
+	"\aattempt\x18\x01 \x01(\x05B\x03\xe0A\x03R\aattempt\"8\n" +
+	"\x11ExplainJobRequest\x12#\n" +
+	"\x06job_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(@R\x05jobId\"a\n" +
+	"\x12ExplainJobResponse\x12K\n" +
+	"\vexplanation\x18\x01 \x01(\v2$.aitbc.coordinator.v1.JobExplanationB\x03\xe0A\x03R\vexplanation2\xd9\x05\n" +
 	"\n" +
 	"JobService\x12q\n" +
 	"\tSubmitJob\x12&.aitbc.coordinator.v1.SubmitJobRequest\x1a'.aitbc.coordinator.v1.SubmitJobResponse\"\x13\x82\xd3\xe4\x93\x02\r:\x01*\"\b/v1/jobs\x12k\n" +
 	"\bListJobs\x12%.aitbc.coordinator.v1.ListJobsRequest\x1a&.aitbc.coordinator.v1.ListJobsResponse\"\x10\x82\xd3\xe4\x93\x02\n" +
 	"\x12\b/v1/jobs\x12s\n" +
 	"\x06GetJob\x12#.aitbc.coordinator.v1.GetJobRequest\x1a$.aitbc.coordinator.v1.GetJobResponse\"\x1e\x82\xd3\xe4\x93\x02\x18b\x03job\x12\x11/v1/jobs/{job_id}\x12\x86\x01\n" +
-	"\tCancelJob\x12&.aitbc.coordinator.v1.CancelJobRequest\x1a'.aitbc.coordinator.v1.CancelJobResponse\"(\x82\xd3\xe4\x93\x02\":\x01*b\x03job\"\x18/v1/jobs/{job_id}:cancel\x12[\n" +
+	"\tCancelJob\x12&.aitbc.coordinator.v1.CancelJobRequest\x1a'.aitbc.coordinator.v1.CancelJobResponse\"(\x82\xd3\xe4\x93\x02\":\x01*b\x03job\"\x18/v1/jobs/{job_id}:cancel\x12\x8f\x01\n" +
+	"\n" +
+	"ExplainJob\x12'.aitbc.coordinator.v1.ExplainJobRequest\x1a(.aitbc.coordinator.v1.ExplainJobResponse\".\x82\xd3\xe4\x93\x02(b\vexplanation\x12\x19/v1/jobs/{job_id}:explain\x12[\n" +
 	"\bWatchJob\x12%.aitbc.coordinator.v1.WatchJobRequest\x1a&.aitbc.coordinator.v1.WatchJobResponse0\x01B\xdf\x01\n" +
 	"\x18com.aitbc.coordinator.v1B\x0fJobServiceProtoP\x01Z@github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1;coordinatorv1\xa2\x02\x03ACX\xaa\x02\x14Aitbc.Coordinator.V1\xca\x02\x14Aitbc\\Coordinator\\V1\xe2\x02 Aitbc\\Coordinator\\V1\\GPBMetadata\xea\x02\x16Aitbc::Coordinator::V1b\x06proto3"
 
@@ -887,7 +985,7 @@ func file_aitbc_coordinator_v1_job_service_proto_rawDescGZIP() []byte {
 	return file_aitbc_coordinator_v1_job_service_proto_rawDescData
 }
 
-var file_aitbc_coordinator_v1_job_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_aitbc_coordinator_v1_job_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_aitbc_coordinator_v1_job_service_proto_goTypes = []any{
 	(*SubmitJobRequest)(nil),      // 0: aitbc.coordinator.v1.SubmitJobRequest
 	(*SubmitJobResponse)(nil),     // 1: aitbc.coordinator.v1.SubmitJobResponse
@@ -901,39 +999,45 @@ var file_aitbc_coordinator_v1_job_service_proto_goTypes = []any{
 	(*WatchJobResponse)(nil),      // 9: aitbc.coordinator.v1.WatchJobResponse
 	(*JobText)(nil),               // 10: aitbc.coordinator.v1.JobText
 	(*JobAttemptReset)(nil),       // 11: aitbc.coordinator.v1.JobAttemptReset
-	(*JobOptions)(nil),            // 12: aitbc.coordinator.v1.JobOptions
-	(*JobTimeouts)(nil),           // 13: aitbc.coordinator.v1.JobTimeouts
-	(*SignedOrder)(nil),           // 14: aitbc.coordinator.v1.SignedOrder
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*Job)(nil),                   // 16: aitbc.coordinator.v1.Job
+	(*ExplainJobRequest)(nil),     // 12: aitbc.coordinator.v1.ExplainJobRequest
+	(*ExplainJobResponse)(nil),    // 13: aitbc.coordinator.v1.ExplainJobResponse
+	(*JobOptions)(nil),            // 14: aitbc.coordinator.v1.JobOptions
+	(*JobTimeouts)(nil),           // 15: aitbc.coordinator.v1.JobTimeouts
+	(*SignedOrder)(nil),           // 16: aitbc.coordinator.v1.SignedOrder
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*Job)(nil),                   // 18: aitbc.coordinator.v1.Job
+	(*JobExplanation)(nil),        // 19: aitbc.coordinator.v1.JobExplanation
 }
 var file_aitbc_coordinator_v1_job_service_proto_depIdxs = []int32{
-	12, // 0: aitbc.coordinator.v1.SubmitJobRequest.options:type_name -> aitbc.coordinator.v1.JobOptions
-	13, // 1: aitbc.coordinator.v1.SubmitJobRequest.timeouts:type_name -> aitbc.coordinator.v1.JobTimeouts
-	14, // 2: aitbc.coordinator.v1.SubmitJobRequest.order:type_name -> aitbc.coordinator.v1.SignedOrder
-	15, // 3: aitbc.coordinator.v1.SubmitJobResponse.submitted_at:type_name -> google.protobuf.Timestamp
-	16, // 4: aitbc.coordinator.v1.ListJobsResponse.jobs:type_name -> aitbc.coordinator.v1.Job
-	16, // 5: aitbc.coordinator.v1.GetJobResponse.job:type_name -> aitbc.coordinator.v1.Job
-	16, // 6: aitbc.coordinator.v1.CancelJobResponse.job:type_name -> aitbc.coordinator.v1.Job
-	16, // 7: aitbc.coordinator.v1.WatchJobResponse.state:type_name -> aitbc.coordinator.v1.Job
+	14, // 0: aitbc.coordinator.v1.SubmitJobRequest.options:type_name -> aitbc.coordinator.v1.JobOptions
+	15, // 1: aitbc.coordinator.v1.SubmitJobRequest.timeouts:type_name -> aitbc.coordinator.v1.JobTimeouts
+	16, // 2: aitbc.coordinator.v1.SubmitJobRequest.order:type_name -> aitbc.coordinator.v1.SignedOrder
+	17, // 3: aitbc.coordinator.v1.SubmitJobResponse.submitted_at:type_name -> google.protobuf.Timestamp
+	18, // 4: aitbc.coordinator.v1.ListJobsResponse.jobs:type_name -> aitbc.coordinator.v1.Job
+	18, // 5: aitbc.coordinator.v1.GetJobResponse.job:type_name -> aitbc.coordinator.v1.Job
+	18, // 6: aitbc.coordinator.v1.CancelJobResponse.job:type_name -> aitbc.coordinator.v1.Job
+	18, // 7: aitbc.coordinator.v1.WatchJobResponse.state:type_name -> aitbc.coordinator.v1.Job
 	10, // 8: aitbc.coordinator.v1.WatchJobResponse.text:type_name -> aitbc.coordinator.v1.JobText
 	11, // 9: aitbc.coordinator.v1.WatchJobResponse.attempt_reset:type_name -> aitbc.coordinator.v1.JobAttemptReset
-	16, // 10: aitbc.coordinator.v1.WatchJobResponse.done:type_name -> aitbc.coordinator.v1.Job
-	0,  // 11: aitbc.coordinator.v1.JobService.SubmitJob:input_type -> aitbc.coordinator.v1.SubmitJobRequest
-	2,  // 12: aitbc.coordinator.v1.JobService.ListJobs:input_type -> aitbc.coordinator.v1.ListJobsRequest
-	4,  // 13: aitbc.coordinator.v1.JobService.GetJob:input_type -> aitbc.coordinator.v1.GetJobRequest
-	6,  // 14: aitbc.coordinator.v1.JobService.CancelJob:input_type -> aitbc.coordinator.v1.CancelJobRequest
-	8,  // 15: aitbc.coordinator.v1.JobService.WatchJob:input_type -> aitbc.coordinator.v1.WatchJobRequest
-	1,  // 16: aitbc.coordinator.v1.JobService.SubmitJob:output_type -> aitbc.coordinator.v1.SubmitJobResponse
-	3,  // 17: aitbc.coordinator.v1.JobService.ListJobs:output_type -> aitbc.coordinator.v1.ListJobsResponse
-	5,  // 18: aitbc.coordinator.v1.JobService.GetJob:output_type -> aitbc.coordinator.v1.GetJobResponse
-	7,  // 19: aitbc.coordinator.v1.JobService.CancelJob:output_type -> aitbc.coordinator.v1.CancelJobResponse
-	9,  // 20: aitbc.coordinator.v1.JobService.WatchJob:output_type -> aitbc.coordinator.v1.WatchJobResponse
-	16, // [16:21] is the sub-list for method output_type
-	11, // [11:16] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	18, // 10: aitbc.coordinator.v1.WatchJobResponse.done:type_name -> aitbc.coordinator.v1.Job
+	19, // 11: aitbc.coordinator.v1.ExplainJobResponse.explanation:type_name -> aitbc.coordinator.v1.JobExplanation
+	0,  // 12: aitbc.coordinator.v1.JobService.SubmitJob:input_type -> aitbc.coordinator.v1.SubmitJobRequest
+	2,  // 13: aitbc.coordinator.v1.JobService.ListJobs:input_type -> aitbc.coordinator.v1.ListJobsRequest
+	4,  // 14: aitbc.coordinator.v1.JobService.GetJob:input_type -> aitbc.coordinator.v1.GetJobRequest
+	6,  // 15: aitbc.coordinator.v1.JobService.CancelJob:input_type -> aitbc.coordinator.v1.CancelJobRequest
+	12, // 16: aitbc.coordinator.v1.JobService.ExplainJob:input_type -> aitbc.coordinator.v1.ExplainJobRequest
+	8,  // 17: aitbc.coordinator.v1.JobService.WatchJob:input_type -> aitbc.coordinator.v1.WatchJobRequest
+	1,  // 18: aitbc.coordinator.v1.JobService.SubmitJob:output_type -> aitbc.coordinator.v1.SubmitJobResponse
+	3,  // 19: aitbc.coordinator.v1.JobService.ListJobs:output_type -> aitbc.coordinator.v1.ListJobsResponse
+	5,  // 20: aitbc.coordinator.v1.JobService.GetJob:output_type -> aitbc.coordinator.v1.GetJobResponse
+	7,  // 21: aitbc.coordinator.v1.JobService.CancelJob:output_type -> aitbc.coordinator.v1.CancelJobResponse
+	13, // 22: aitbc.coordinator.v1.JobService.ExplainJob:output_type -> aitbc.coordinator.v1.ExplainJobResponse
+	9,  // 23: aitbc.coordinator.v1.JobService.WatchJob:output_type -> aitbc.coordinator.v1.WatchJobResponse
+	18, // [18:24] is the sub-list for method output_type
+	12, // [12:18] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_coordinator_v1_job_service_proto_init() }
@@ -941,6 +1045,7 @@ func file_aitbc_coordinator_v1_job_service_proto_init() {
 	if File_aitbc_coordinator_v1_job_service_proto != nil {
 		return
 	}
+	file_aitbc_coordinator_v1_explain_proto_init()
 	file_aitbc_coordinator_v1_job_proto_init()
 	file_aitbc_coordinator_v1_job_service_proto_msgTypes[9].OneofWrappers = []any{
 		(*WatchJobResponse_State)(nil),
@@ -954,7 +1059,7 @@ func file_aitbc_coordinator_v1_job_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_coordinator_v1_job_service_proto_rawDesc), len(file_aitbc_coordinator_v1_job_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

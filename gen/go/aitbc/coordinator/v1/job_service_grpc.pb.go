@@ -19,11 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	JobService_SubmitJob_FullMethodName = "/aitbc.coordinator.v1.JobService/SubmitJob"
-	JobService_ListJobs_FullMethodName  = "/aitbc.coordinator.v1.JobService/ListJobs"
-	JobService_GetJob_FullMethodName    = "/aitbc.coordinator.v1.JobService/GetJob"
-	JobService_CancelJob_FullMethodName = "/aitbc.coordinator.v1.JobService/CancelJob"
-	JobService_WatchJob_FullMethodName  = "/aitbc.coordinator.v1.JobService/WatchJob"
+	JobService_SubmitJob_FullMethodName  = "/aitbc.coordinator.v1.JobService/SubmitJob"
+	JobService_ListJobs_FullMethodName   = "/aitbc.coordinator.v1.JobService/ListJobs"
+	JobService_GetJob_FullMethodName     = "/aitbc.coordinator.v1.JobService/GetJob"
+	JobService_CancelJob_FullMethodName  = "/aitbc.coordinator.v1.JobService/CancelJob"
+	JobService_ExplainJob_FullMethodName = "/aitbc.coordinator.v1.JobService/ExplainJob"
+	JobService_WatchJob_FullMethodName   = "/aitbc.coordinator.v1.JobService/WatchJob"
 )
 
 // JobServiceClient is the client API for JobService service.
@@ -49,6 +50,10 @@ type JobServiceClient interface {
 	// Errors: INVALID_KEY, JOB_NOT_FOUND, WRONG_STATE (a result has been received, or the job has
 	// ended), RATE_LIMITED.
 	CancelJob(ctx context.Context, in *CancelJobRequest, opts ...grpc.CallOption) (*CancelJobResponse, error)
+	// ExplainJob says why a job is where it is: every state it came to with cause and time, how its miners
+	// were chosen, what it waits for, and where each coin went.
+	// Errors: INVALID_FIELD, INVALID_KEY, JOB_NOT_FOUND, RATE_LIMITED.
+	ExplainJob(ctx context.Context, in *ExplainJobRequest, opts ...grpc.CallOption) (*ExplainJobResponse, error)
 	// WatchJob follows a job to its end: its states, and the answer's text as the engine makes it. It
 	// ends after the event `done`. A watcher that was cut off gives the last event's id and gets every
 	// byte of the text exactly once. REST: GET /v1/jobs/{job_id}/events, server-sent events, with the
@@ -106,6 +111,16 @@ func (c *jobServiceClient) CancelJob(ctx context.Context, in *CancelJobRequest, 
 	return out, nil
 }
 
+func (c *jobServiceClient) ExplainJob(ctx context.Context, in *ExplainJobRequest, opts ...grpc.CallOption) (*ExplainJobResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainJobResponse)
+	err := c.cc.Invoke(ctx, JobService_ExplainJob_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *jobServiceClient) WatchJob(ctx context.Context, in *WatchJobRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchJobResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &JobService_ServiceDesc.Streams[0], JobService_WatchJob_FullMethodName, cOpts...)
@@ -148,6 +163,10 @@ type JobServiceServer interface {
 	// Errors: INVALID_KEY, JOB_NOT_FOUND, WRONG_STATE (a result has been received, or the job has
 	// ended), RATE_LIMITED.
 	CancelJob(context.Context, *CancelJobRequest) (*CancelJobResponse, error)
+	// ExplainJob says why a job is where it is: every state it came to with cause and time, how its miners
+	// were chosen, what it waits for, and where each coin went.
+	// Errors: INVALID_FIELD, INVALID_KEY, JOB_NOT_FOUND, RATE_LIMITED.
+	ExplainJob(context.Context, *ExplainJobRequest) (*ExplainJobResponse, error)
 	// WatchJob follows a job to its end: its states, and the answer's text as the engine makes it. It
 	// ends after the event `done`. A watcher that was cut off gives the last event's id and gets every
 	// byte of the text exactly once. REST: GET /v1/jobs/{job_id}/events, server-sent events, with the
@@ -176,6 +195,9 @@ func (UnimplementedJobServiceServer) GetJob(context.Context, *GetJobRequest) (*G
 }
 func (UnimplementedJobServiceServer) CancelJob(context.Context, *CancelJobRequest) (*CancelJobResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelJob not implemented")
+}
+func (UnimplementedJobServiceServer) ExplainJob(context.Context, *ExplainJobRequest) (*ExplainJobResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainJob not implemented")
 }
 func (UnimplementedJobServiceServer) WatchJob(*WatchJobRequest, grpc.ServerStreamingServer[WatchJobResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchJob not implemented")
@@ -273,6 +295,24 @@ func _JobService_CancelJob_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _JobService_ExplainJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainJobRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(JobServiceServer).ExplainJob(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: JobService_ExplainJob_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(JobServiceServer).ExplainJob(ctx, req.(*ExplainJobRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _JobService_WatchJob_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchJobRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -306,6 +346,10 @@ var JobService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CancelJob",
 			Handler:    _JobService_CancelJob_Handler,
+		},
+		{
+			MethodName: "ExplainJob",
+			Handler:    _JobService_ExplainJob_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -463,6 +463,98 @@ func (x *Miner) GetConnectedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// ExplainMinerRequest names a miner.
+type ExplainMinerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its account.
+	MinerId       string `protobuf:"bytes,1,opt,name=miner_id,json=minerId,proto3" json:"miner_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainMinerRequest) Reset() {
+	*x = ExplainMinerRequest{}
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainMinerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainMinerRequest) ProtoMessage() {}
+
+func (x *ExplainMinerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainMinerRequest.ProtoReflect.Descriptor instead.
+func (*ExplainMinerRequest) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ExplainMinerRequest) GetMinerId() string {
+	if x != nil {
+		return x.MinerId
+	}
+	return ""
+}
+
+// ExplainMinerResponse holds the explanation; REST answers with it alone.
+type ExplainMinerResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The explanation.
+	Explanation   *MinerExplanation `protobuf:"bytes,1,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainMinerResponse) Reset() {
+	*x = ExplainMinerResponse{}
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainMinerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainMinerResponse) ProtoMessage() {}
+
+func (x *ExplainMinerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainMinerResponse.ProtoReflect.Descriptor instead.
+func (*ExplainMinerResponse) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ExplainMinerResponse) GetExplanation() *MinerExplanation {
+	if x != nil {
+		return x.Explanation
+	}
+	return nil
+}
+
 // GetModelRequest names a model.
 type GetModelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -474,7 +566,7 @@ type GetModelRequest struct {
 
 func (x *GetModelRequest) Reset() {
 	*x = GetModelRequest{}
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[6]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +578,7 @@ func (x *GetModelRequest) String() string {
 func (*GetModelRequest) ProtoMessage() {}
 
 func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[6]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +591,7 @@ func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelRequest.ProtoReflect.Descriptor instead.
 func (*GetModelRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{6}
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetModelRequest) GetModel() string {
@@ -520,7 +612,7 @@ type GetModelResponse struct {
 
 func (x *GetModelResponse) Reset() {
 	*x = GetModelResponse{}
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[7]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +624,7 @@ func (x *GetModelResponse) String() string {
 func (*GetModelResponse) ProtoMessage() {}
 
 func (x *GetModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[7]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +637,7 @@ func (x *GetModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelResponse.ProtoReflect.Descriptor instead.
 func (*GetModelResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{7}
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetModelResponse) GetModel() *Model {
@@ -568,7 +660,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[8]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -580,7 +672,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[8]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,7 +685,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{8}
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListModelsRequest) GetPageSize() int32 {
@@ -625,7 +717,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[9]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +729,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[9]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +742,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{9}
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListModelsResponse) GetObject() string {
@@ -695,7 +787,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[10]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -707,7 +799,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[10]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -720,7 +812,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{10}
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Model) GetId() string {
@@ -769,7 +861,7 @@ var File_aitbc_coordinator_v1_network_service_proto protoreflect.FileDescriptor
 
 const file_aitbc_coordinator_v1_network_service_proto_rawDesc = "" +
 	"\n" +
-	"*aitbc/coordinator/v1/network_service.proto\x12\x14aitbc.coordinator.v1\x1a*aitbc/coordinator/v1/session_service.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x13\n" +
+	"*aitbc/coordinator/v1/network_service.proto\x12\x14aitbc.coordinator.v1\x1a\"aitbc/coordinator/v1/explain.proto\x1a*aitbc/coordinator/v1/session_service.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x13\n" +
 	"\x11GetAccountRequest\"R\n" +
 	"\x12GetAccountResponse\x12<\n" +
 	"\aaccount\x18\x01 \x01(\v2\x1d.aitbc.coordinator.v1.AccountB\x03\xe0A\x03R\aaccount\"\xea\x02\n" +
@@ -807,7 +899,11 @@ const file_aitbc_coordinator_v1_network_service_proto_rawDesc = "" +
 	"\x06models\x18\b \x03(\v2 .aitbc.coordinator.v1.MinerModelB\x03\xe0A\x03R\x06models\x12@\n" +
 	"\adevices\x18\t \x03(\v2!.aitbc.coordinator.v1.MinerDeviceB\x03\xe0A\x03R\adevices\x12B\n" +
 	"\fconnected_at\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\vconnectedAt\"6\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\vconnectedAt\">\n" +
+	"\x13ExplainMinerRequest\x12'\n" +
+	"\bminer_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(@R\aminerId\"e\n" +
+	"\x14ExplainMinerResponse\x12M\n" +
+	"\vexplanation\x18\x01 \x01(\v2&.aitbc.coordinator.v1.MinerExplanationB\x03\xe0A\x03R\vexplanation\"6\n" +
 	"\x0fGetModelRequest\x12#\n" +
 	"\x05model\x18\x01 \x01(\tB\r\xe0A\x02\xbaH\ar\x05 \x01(\xc8\x01R\x05model\"J\n" +
 	"\x10GetModelResponse\x126\n" +
@@ -827,13 +923,14 @@ const file_aitbc_coordinator_v1_network_service_proto_rawDesc = "" +
 	"\acreated\x18\x03 \x01(\x01B\x03\xe0A\x03R\acreated\x12\x1e\n" +
 	"\bowned_by\x18\x04 \x01(\tB\x03\xe0A\x03R\aownedBy\x12\x1d\n" +
 	"\adigests\x18\x05 \x03(\tB\x03\xe0A\x03R\adigests\x12\x1b\n" +
-	"\x06miners\x18\x06 \x01(\x05B\x03\xe0A\x03R\x06miners2\xfa\x03\n" +
+	"\x06miners\x18\x06 \x01(\x05B\x03\xe0A\x03R\x06miners2\x96\x05\n" +
 	"\x0eNetworkService\x12}\n" +
 	"\n" +
 	"GetAccount\x12'.aitbc.coordinator.v1.GetAccountRequest\x1a(.aitbc.coordinator.v1.GetAccountResponse\"\x1c\x82\xd3\xe4\x93\x02\x16b\aaccount\x12\v/v1/account\x12s\n" +
 	"\n" +
 	"ListMiners\x12'.aitbc.coordinator.v1.ListMinersRequest\x1a(.aitbc.coordinator.v1.ListMinersResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
-	"/v1/miners\x12\x7f\n" +
+	"/v1/miners\x12\x99\x01\n" +
+	"\fExplainMiner\x12).aitbc.coordinator.v1.ExplainMinerRequest\x1a*.aitbc.coordinator.v1.ExplainMinerResponse\"2\x82\xd3\xe4\x93\x02,b\vexplanation\x12\x1d/v1/miners/{miner_id}:explain\x12\x7f\n" +
 	"\bGetModel\x12%.aitbc.coordinator.v1.GetModelRequest\x1a&.aitbc.coordinator.v1.GetModelResponse\"$\x82\xd3\xe4\x93\x02\x1eb\x05model\x12\x15/v1/models/{model=**}\x12s\n" +
 	"\n" +
 	"ListModels\x12'.aitbc.coordinator.v1.ListModelsRequest\x1a(.aitbc.coordinator.v1.ListModelsResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
@@ -852,7 +949,7 @@ func file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP() []byte {
 	return file_aitbc_coordinator_v1_network_service_proto_rawDescData
 }
 
-var file_aitbc_coordinator_v1_network_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_aitbc_coordinator_v1_network_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_aitbc_coordinator_v1_network_service_proto_goTypes = []any{
 	(*GetAccountRequest)(nil),     // 0: aitbc.coordinator.v1.GetAccountRequest
 	(*GetAccountResponse)(nil),    // 1: aitbc.coordinator.v1.GetAccountResponse
@@ -860,37 +957,43 @@ var file_aitbc_coordinator_v1_network_service_proto_goTypes = []any{
 	(*ListMinersRequest)(nil),     // 3: aitbc.coordinator.v1.ListMinersRequest
 	(*ListMinersResponse)(nil),    // 4: aitbc.coordinator.v1.ListMinersResponse
 	(*Miner)(nil),                 // 5: aitbc.coordinator.v1.Miner
-	(*GetModelRequest)(nil),       // 6: aitbc.coordinator.v1.GetModelRequest
-	(*GetModelResponse)(nil),      // 7: aitbc.coordinator.v1.GetModelResponse
-	(*ListModelsRequest)(nil),     // 8: aitbc.coordinator.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),    // 9: aitbc.coordinator.v1.ListModelsResponse
-	(*Model)(nil),                 // 10: aitbc.coordinator.v1.Model
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*MinerModel)(nil),            // 12: aitbc.coordinator.v1.MinerModel
-	(*MinerDevice)(nil),           // 13: aitbc.coordinator.v1.MinerDevice
+	(*ExplainMinerRequest)(nil),   // 6: aitbc.coordinator.v1.ExplainMinerRequest
+	(*ExplainMinerResponse)(nil),  // 7: aitbc.coordinator.v1.ExplainMinerResponse
+	(*GetModelRequest)(nil),       // 8: aitbc.coordinator.v1.GetModelRequest
+	(*GetModelResponse)(nil),      // 9: aitbc.coordinator.v1.GetModelResponse
+	(*ListModelsRequest)(nil),     // 10: aitbc.coordinator.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),    // 11: aitbc.coordinator.v1.ListModelsResponse
+	(*Model)(nil),                 // 12: aitbc.coordinator.v1.Model
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*MinerModel)(nil),            // 14: aitbc.coordinator.v1.MinerModel
+	(*MinerDevice)(nil),           // 15: aitbc.coordinator.v1.MinerDevice
+	(*MinerExplanation)(nil),      // 16: aitbc.coordinator.v1.MinerExplanation
 }
 var file_aitbc_coordinator_v1_network_service_proto_depIdxs = []int32{
 	2,  // 0: aitbc.coordinator.v1.GetAccountResponse.account:type_name -> aitbc.coordinator.v1.Account
-	11, // 1: aitbc.coordinator.v1.Account.ledger_time:type_name -> google.protobuf.Timestamp
+	13, // 1: aitbc.coordinator.v1.Account.ledger_time:type_name -> google.protobuf.Timestamp
 	5,  // 2: aitbc.coordinator.v1.ListMinersResponse.miners:type_name -> aitbc.coordinator.v1.Miner
-	12, // 3: aitbc.coordinator.v1.Miner.models:type_name -> aitbc.coordinator.v1.MinerModel
-	13, // 4: aitbc.coordinator.v1.Miner.devices:type_name -> aitbc.coordinator.v1.MinerDevice
-	11, // 5: aitbc.coordinator.v1.Miner.connected_at:type_name -> google.protobuf.Timestamp
-	10, // 6: aitbc.coordinator.v1.GetModelResponse.model:type_name -> aitbc.coordinator.v1.Model
-	10, // 7: aitbc.coordinator.v1.ListModelsResponse.data:type_name -> aitbc.coordinator.v1.Model
-	0,  // 8: aitbc.coordinator.v1.NetworkService.GetAccount:input_type -> aitbc.coordinator.v1.GetAccountRequest
-	3,  // 9: aitbc.coordinator.v1.NetworkService.ListMiners:input_type -> aitbc.coordinator.v1.ListMinersRequest
-	6,  // 10: aitbc.coordinator.v1.NetworkService.GetModel:input_type -> aitbc.coordinator.v1.GetModelRequest
-	8,  // 11: aitbc.coordinator.v1.NetworkService.ListModels:input_type -> aitbc.coordinator.v1.ListModelsRequest
-	1,  // 12: aitbc.coordinator.v1.NetworkService.GetAccount:output_type -> aitbc.coordinator.v1.GetAccountResponse
-	4,  // 13: aitbc.coordinator.v1.NetworkService.ListMiners:output_type -> aitbc.coordinator.v1.ListMinersResponse
-	7,  // 14: aitbc.coordinator.v1.NetworkService.GetModel:output_type -> aitbc.coordinator.v1.GetModelResponse
-	9,  // 15: aitbc.coordinator.v1.NetworkService.ListModels:output_type -> aitbc.coordinator.v1.ListModelsResponse
-	12, // [12:16] is the sub-list for method output_type
-	8,  // [8:12] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	14, // 3: aitbc.coordinator.v1.Miner.models:type_name -> aitbc.coordinator.v1.MinerModel
+	15, // 4: aitbc.coordinator.v1.Miner.devices:type_name -> aitbc.coordinator.v1.MinerDevice
+	13, // 5: aitbc.coordinator.v1.Miner.connected_at:type_name -> google.protobuf.Timestamp
+	16, // 6: aitbc.coordinator.v1.ExplainMinerResponse.explanation:type_name -> aitbc.coordinator.v1.MinerExplanation
+	12, // 7: aitbc.coordinator.v1.GetModelResponse.model:type_name -> aitbc.coordinator.v1.Model
+	12, // 8: aitbc.coordinator.v1.ListModelsResponse.data:type_name -> aitbc.coordinator.v1.Model
+	0,  // 9: aitbc.coordinator.v1.NetworkService.GetAccount:input_type -> aitbc.coordinator.v1.GetAccountRequest
+	3,  // 10: aitbc.coordinator.v1.NetworkService.ListMiners:input_type -> aitbc.coordinator.v1.ListMinersRequest
+	6,  // 11: aitbc.coordinator.v1.NetworkService.ExplainMiner:input_type -> aitbc.coordinator.v1.ExplainMinerRequest
+	8,  // 12: aitbc.coordinator.v1.NetworkService.GetModel:input_type -> aitbc.coordinator.v1.GetModelRequest
+	10, // 13: aitbc.coordinator.v1.NetworkService.ListModels:input_type -> aitbc.coordinator.v1.ListModelsRequest
+	1,  // 14: aitbc.coordinator.v1.NetworkService.GetAccount:output_type -> aitbc.coordinator.v1.GetAccountResponse
+	4,  // 15: aitbc.coordinator.v1.NetworkService.ListMiners:output_type -> aitbc.coordinator.v1.ListMinersResponse
+	7,  // 16: aitbc.coordinator.v1.NetworkService.ExplainMiner:output_type -> aitbc.coordinator.v1.ExplainMinerResponse
+	9,  // 17: aitbc.coordinator.v1.NetworkService.GetModel:output_type -> aitbc.coordinator.v1.GetModelResponse
+	11, // 18: aitbc.coordinator.v1.NetworkService.ListModels:output_type -> aitbc.coordinator.v1.ListModelsResponse
+	14, // [14:19] is the sub-list for method output_type
+	9,  // [9:14] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_coordinator_v1_network_service_proto_init() }
@@ -898,6 +1001,7 @@ func file_aitbc_coordinator_v1_network_service_proto_init() {
 	if File_aitbc_coordinator_v1_network_service_proto != nil {
 		return
 	}
+	file_aitbc_coordinator_v1_explain_proto_init()
 	file_aitbc_coordinator_v1_session_service_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -905,7 +1009,7 @@ func file_aitbc_coordinator_v1_network_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_coordinator_v1_network_service_proto_rawDesc), len(file_aitbc_coordinator_v1_network_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

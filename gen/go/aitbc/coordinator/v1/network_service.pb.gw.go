@@ -91,6 +91,45 @@ func local_request_NetworkService_ListMiners_0(ctx context.Context, marshaler ru
 	return msg, metadata, err
 }
 
+func request_NetworkService_ExplainMiner_0(ctx context.Context, marshaler runtime.Marshaler, client NetworkServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq ExplainMinerRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["miner_id"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "miner_id")
+	}
+	protoReq.MinerId, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "miner_id", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	msg, err := client.ExplainMiner(ctx, &protoReq, grpc.Header(&metadata.HeaderMD), grpc.Trailer(&metadata.TrailerMD))
+	return msg, metadata, err
+}
+
+func local_request_NetworkService_ExplainMiner_0(ctx context.Context, marshaler runtime.Marshaler, server NetworkServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+	var (
+		protoReq ExplainMinerRequest
+		metadata runtime.ServerMetadata
+		err      error
+	)
+	val, ok := pathParams["miner_id"]
+	if !ok {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "miner_id")
+	}
+	protoReq.MinerId, err = runtime.String(val)
+	if err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "miner_id", err)
+	}
+	msg, err := server.ExplainMiner(ctx, &protoReq)
+	return msg, metadata, err
+}
+
 func request_NetworkService_GetModel_0(ctx context.Context, marshaler runtime.Marshaler, client NetworkServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq GetModelRequest
@@ -211,6 +250,26 @@ func RegisterNetworkServiceHandlerServer(ctx context.Context, mux *runtime.Serve
 		}
 		forward_NetworkService_ListMiners_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_NetworkService_ExplainMiner_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		var stream runtime.ServerTransportStream
+		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/aitbc.coordinator.v1.NetworkService/ExplainMiner", runtime.WithHTTPPathPattern("/v1/miners/{miner_id}:explain"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := local_request_NetworkService_ExplainMiner_0(annotatedContext, inboundMarshaler, server, req, pathParams)
+		md.HeaderMD, md.TrailerMD = metadata.Join(md.HeaderMD, stream.Header()), metadata.Join(md.TrailerMD, stream.Trailer())
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_NetworkService_ExplainMiner_0(annotatedContext, mux, outboundMarshaler, w, req, response_NetworkService_ExplainMiner_0{resp.(*ExplainMinerResponse)}, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_NetworkService_GetModel_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -325,6 +384,23 @@ func RegisterNetworkServiceHandlerClient(ctx context.Context, mux *runtime.Serve
 		}
 		forward_NetworkService_ListMiners_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_NetworkService_ExplainMiner_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/aitbc.coordinator.v1.NetworkService/ExplainMiner", runtime.WithHTTPPathPattern("/v1/miners/{miner_id}:explain"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_NetworkService_ExplainMiner_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_NetworkService_ExplainMiner_0(annotatedContext, mux, outboundMarshaler, w, req, response_NetworkService_ExplainMiner_0{resp.(*ExplainMinerResponse)}, mux.GetForwardResponseOptions()...)
+	})
 	mux.Handle(http.MethodGet, pattern_NetworkService_GetModel_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -371,6 +447,15 @@ func (m response_NetworkService_GetAccount_0) XXX_ResponseBody() interface{} {
 	return response.Account
 }
 
+type response_NetworkService_ExplainMiner_0 struct {
+	*ExplainMinerResponse
+}
+
+func (m response_NetworkService_ExplainMiner_0) XXX_ResponseBody() interface{} {
+	response := m.ExplainMinerResponse
+	return response.Explanation
+}
+
 type response_NetworkService_GetModel_0 struct {
 	*GetModelResponse
 }
@@ -381,15 +466,17 @@ func (m response_NetworkService_GetModel_0) XXX_ResponseBody() interface{} {
 }
 
 var (
-	pattern_NetworkService_GetAccount_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "account"}, ""))
-	pattern_NetworkService_ListMiners_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "miners"}, ""))
-	pattern_NetworkService_GetModel_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 3, 0, 4, 1, 5, 2}, []string{"v1", "models", "model"}, ""))
-	pattern_NetworkService_ListModels_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "models"}, ""))
+	pattern_NetworkService_GetAccount_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "account"}, ""))
+	pattern_NetworkService_ListMiners_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "miners"}, ""))
+	pattern_NetworkService_ExplainMiner_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "miners", "miner_id"}, "explain"))
+	pattern_NetworkService_GetModel_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 3, 0, 4, 1, 5, 2}, []string{"v1", "models", "model"}, ""))
+	pattern_NetworkService_ListModels_0   = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "models"}, ""))
 )
 
 var (
-	forward_NetworkService_GetAccount_0 = runtime.ForwardResponseMessage
-	forward_NetworkService_ListMiners_0 = runtime.ForwardResponseMessage
-	forward_NetworkService_GetModel_0   = runtime.ForwardResponseMessage
-	forward_NetworkService_ListModels_0 = runtime.ForwardResponseMessage
+	forward_NetworkService_GetAccount_0   = runtime.ForwardResponseMessage
+	forward_NetworkService_ListMiners_0   = runtime.ForwardResponseMessage
+	forward_NetworkService_ExplainMiner_0 = runtime.ForwardResponseMessage
+	forward_NetworkService_GetModel_0     = runtime.ForwardResponseMessage
+	forward_NetworkService_ListModels_0   = runtime.ForwardResponseMessage
 )

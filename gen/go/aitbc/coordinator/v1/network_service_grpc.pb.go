@@ -19,10 +19,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	NetworkService_GetAccount_FullMethodName = "/aitbc.coordinator.v1.NetworkService/GetAccount"
-	NetworkService_ListMiners_FullMethodName = "/aitbc.coordinator.v1.NetworkService/ListMiners"
-	NetworkService_GetModel_FullMethodName   = "/aitbc.coordinator.v1.NetworkService/GetModel"
-	NetworkService_ListModels_FullMethodName = "/aitbc.coordinator.v1.NetworkService/ListModels"
+	NetworkService_GetAccount_FullMethodName   = "/aitbc.coordinator.v1.NetworkService/GetAccount"
+	NetworkService_ListMiners_FullMethodName   = "/aitbc.coordinator.v1.NetworkService/ListMiners"
+	NetworkService_ExplainMiner_FullMethodName = "/aitbc.coordinator.v1.NetworkService/ExplainMiner"
+	NetworkService_GetModel_FullMethodName     = "/aitbc.coordinator.v1.NetworkService/GetModel"
+	NetworkService_ListModels_FullMethodName   = "/aitbc.coordinator.v1.NetworkService/ListModels"
 )
 
 // NetworkServiceClient is the client API for NetworkService service.
@@ -39,6 +40,9 @@ type NetworkServiceClient interface {
 	// ListMiners gives the miners this coordinator knows, by id.
 	// Errors: INVALID_FIELD, INVALID_KEY, RATE_LIMITED.
 	ListMiners(ctx context.Context, in *ListMinersRequest, opts ...grpc.CallOption) (*ListMinersResponse, error)
+	// ExplainMiner says why a miner gets the jobs it gets, or none.
+	// Errors: INVALID_FIELD, INVALID_KEY, MINER_NOT_FOUND, RATE_LIMITED.
+	ExplainMiner(ctx context.Context, in *ExplainMinerRequest, opts ...grpc.CallOption) (*ExplainMinerResponse, error)
 	// GetModel reads one model that a connected miner has.
 	// Errors: INVALID_FIELD, INVALID_KEY, MODEL_NOT_FOUND, RATE_LIMITED.
 	GetModel(ctx context.Context, in *GetModelRequest, opts ...grpc.CallOption) (*GetModelResponse, error)
@@ -69,6 +73,16 @@ func (c *networkServiceClient) ListMiners(ctx context.Context, in *ListMinersReq
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListMinersResponse)
 	err := c.cc.Invoke(ctx, NetworkService_ListMiners_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *networkServiceClient) ExplainMiner(ctx context.Context, in *ExplainMinerRequest, opts ...grpc.CallOption) (*ExplainMinerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainMinerResponse)
+	err := c.cc.Invoke(ctx, NetworkService_ExplainMiner_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +123,9 @@ type NetworkServiceServer interface {
 	// ListMiners gives the miners this coordinator knows, by id.
 	// Errors: INVALID_FIELD, INVALID_KEY, RATE_LIMITED.
 	ListMiners(context.Context, *ListMinersRequest) (*ListMinersResponse, error)
+	// ExplainMiner says why a miner gets the jobs it gets, or none.
+	// Errors: INVALID_FIELD, INVALID_KEY, MINER_NOT_FOUND, RATE_LIMITED.
+	ExplainMiner(context.Context, *ExplainMinerRequest) (*ExplainMinerResponse, error)
 	// GetModel reads one model that a connected miner has.
 	// Errors: INVALID_FIELD, INVALID_KEY, MODEL_NOT_FOUND, RATE_LIMITED.
 	GetModel(context.Context, *GetModelRequest) (*GetModelResponse, error)
@@ -130,6 +147,9 @@ func (UnimplementedNetworkServiceServer) GetAccount(context.Context, *GetAccount
 }
 func (UnimplementedNetworkServiceServer) ListMiners(context.Context, *ListMinersRequest) (*ListMinersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListMiners not implemented")
+}
+func (UnimplementedNetworkServiceServer) ExplainMiner(context.Context, *ExplainMinerRequest) (*ExplainMinerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainMiner not implemented")
 }
 func (UnimplementedNetworkServiceServer) GetModel(context.Context, *GetModelRequest) (*GetModelResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetModel not implemented")
@@ -194,6 +214,24 @@ func _NetworkService_ListMiners_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NetworkService_ExplainMiner_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainMinerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NetworkServiceServer).ExplainMiner(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NetworkService_ExplainMiner_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NetworkServiceServer).ExplainMiner(ctx, req.(*ExplainMinerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _NetworkService_GetModel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetModelRequest)
 	if err := dec(in); err != nil {
@@ -244,6 +282,10 @@ var NetworkService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListMiners",
 			Handler:    _NetworkService_ListMiners_Handler,
+		},
+		{
+			MethodName: "ExplainMiner",
+			Handler:    _NetworkService_ExplainMiner_Handler,
 		},
 		{
 			MethodName: "GetModel",

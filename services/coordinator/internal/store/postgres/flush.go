@@ -17,6 +17,8 @@ type gathered struct {
 	// changed are the jobs to write, each once; the jobs themselves are in tx.jobs.
 	changed []aitbc.JobID
 	results []resultOf
+	// steps are to be added, oldest first.
+	steps []stepOf
 	// owed are the messages to add, oldest first, isOwed the same as a set; paid those to take out
 	// before.
 	owed   []message
@@ -65,7 +67,7 @@ func (g *gathered) pay(m message) {
 
 // writes reports whether there is anything to write.
 func (g *gathered) writes() bool {
-	return len(g.changed)+len(g.results)+len(g.owed)+len(g.paid)+len(g.put)+g.forgetLimit > 0
+	return len(g.changed)+len(g.results)+len(g.steps)+len(g.owed)+len(g.paid)+len(g.put)+g.forgetLimit > 0
 }
 
 // flush carries out what was gathered and confirms what fn was told, in one round trip. Errors:
@@ -80,6 +82,7 @@ func (t *tx) flush() error {
 	if writes {
 		t.queueRequestsForgotten(&batch)
 		t.queueJobs(&batch)
+		t.queueSteps(&batch)
 		t.queueOutbox(&batch)
 		t.queueRequestsPut(&batch)
 	}

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -58,10 +59,9 @@ func TestReplicasThatStartTogetherMigrateOnce(t *testing.T) {
 		})
 	}
 	require.NoError(t, group.Wait())
-	require.Equal(t, "2", ask(t, address, "SELECT count(*)::text FROM store_version"))
 	version, err := postgres.Migrate(t.Context(), address)
 	require.NoError(t, err)
-	require.Equal(t, 2, version)
+	require.Equal(t, strconv.Itoa(version), ask(t, address, "SELECT count(*)::text FROM store_version"))
 }
 
 func TestStoreOfANewerProgramIsRefused(t *testing.T) {

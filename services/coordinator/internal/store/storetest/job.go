@@ -149,6 +149,7 @@ func testNotFound(t *testing.T, db Database) {
 		_, said["request"] = tx.Request(accountOf(1), "request")
 		said["update"] = tx.UpdateJob(nobody)
 		said["result"] = tx.PutResult(nobody.ID, "42")
+		said["steps"] = tx.KeepSteps(nobody.ID, []job.Step{{At: epoch(), Phase: job.Queued}})
 		said["owe"] = tx.Owe(nobody.ID, job.SubmitJob)
 		said["put request"] = tx.PutRequest(accountOf(1), "request", store.Request{JobID: nobody.ID, ExpiresAt: epoch()})
 		return errors.Join(tx.Paid(nobody.ID, job.SubmitJob), tx.Preload(nobody.ID))

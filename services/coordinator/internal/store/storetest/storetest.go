@@ -42,6 +42,7 @@ func Run(t *testing.T, empty func(t testing.TB) Database) {
 		{"a change that fails writes nothing", testAbort},
 		{"a payload comes back", testPayload},
 		{"a result comes back byte for byte and stays", testResult},
+		{"what is kept of a job's past comes back in order", testSteps},
 		{"books that do not balance are refused", testRefused},
 		{"jobs are listed newest first, page by page", testJobs},
 		{"live jobs are those that are not done", testLive},
