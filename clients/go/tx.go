@@ -40,3 +40,12 @@ func SignTx(key ed25519.PrivateKey, body *ledgerv1.TxBody) ([]byte, Hash, error)
 	}
 	return tx, sha256.Sum256(tx), nil
 }
+
+// ParseTx reads a transaction's bytes, without checking it. Errors: [ErrMalformed].
+func ParseTx(raw []byte) (*ledgerv1.Tx, error) {
+	tx := &ledgerv1.Tx{}
+	if err := proto.Unmarshal(raw, tx); err != nil {
+		return nil, fmt.Errorf("read transaction: %w: %w", ErrMalformed, err)
+	}
+	return tx, nil
+}
