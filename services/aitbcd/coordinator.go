@@ -39,7 +39,7 @@ registered on the ledger (keys/operator.key in the state folder; ` + "`aitbcd le
 	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the certificate; off loopback required")
 	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file with its key")
 	f.BoolVar(&c.Insecure, "insecure", false, "allow plaintext off loopback")
-	f.StringVar(&c.LedgerURL, "ledger-url", c.LedgerURL, "CometBFT JSON-RPC of a ledger node")
+	f.StringSliceVar(&c.LedgerURLs, "ledger-url", c.LedgerURLs, "CometBFT JSON-RPC of ledger nodes; the next one is called when one fails or makes no blocks")
 	f.StringVar(&c.ChainID, "chain-id", "", "the chain it must be (default: whichever is met)")
 	coordinatorFlags(f, &c)
 	cmd.AddCommand(newKeys(), newMigrate())

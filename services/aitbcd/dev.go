@@ -68,13 +68,19 @@ func runDev(ctx context.Context, d daemon, c dev.Config, readyFile string) (err 
 	if err != nil {
 		return err
 	}
+	return runUntilReady(ctx, n, n.Ready(), readyFile, func() any { return n.Addresses() })
+}
+
+// runUntilReady runs a service, and writes its addresses into the ready file, if there is one, once it
+// takes calls.
+func runUntilReady(ctx context.Context, s run.Part, ready <-chan struct{}, readyFile string, addresses func() any) error {
 	group := run.Group{}
-	group.Add("network", n)
+	group.Add("service", s)
 	group.Add("ready file", run.Func(func(ctx context.Context) error {
 		select {
-		case <-n.Ready():
+		case <-ready:
 			if readyFile != "" {
-				if err := writeReady(readyFile, n.Addresses()); err != nil {
+				if err := writeReady(readyFile, addresses()); err != nil {
 					return err
 				}
 			}
@@ -87,7 +93,7 @@ func runDev(ctx context.Context, d daemon, c dev.Config, readyFile string) (err 
 }
 
 // writeReady writes the addresses in one step, so that a reader never sees half of them.
-func writeReady(path string, addresses dev.Addresses) error {
+func writeReady(path string, addresses any) error {
 	text, err := json.Marshal(addresses)
 	if err != nil {
 		return fmt.Errorf("write ready file: %w", err)

@@ -15,13 +15,17 @@ import (
 )
 
 func newLedger() *cobra.Command {
-	var d daemon
+	var (
+		d         daemon
+		readyFile string
+	)
 	c := ledger.DefaultConfig()
 	cmd := &cobra.Command{
 		Use:   "ledger",
 		Short: "Run a ledger node",
-		Long:  "Runs a ledger node on the chain in the state folder, which `aitbcd ledger init` makes.",
-		Args:  requireNoArgs,
+		Long: `Runs a ledger node on the chain in the state folder, which aitbcd ledger init or aitbcd ledger testnet makes. A node that
+joins a network needs the network's genesis.json in ledger/config of its state folder, and peers.`,
+		Args: requireNoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := load(cmd); err != nil {
 				return err
@@ -32,14 +36,25 @@ func newLedger() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return s.Run(cmd.Context())
+				return runUntilReady(cmd.Context(), s, s.Ready(), readyFile, func() any { return ledgerAddresses(s) })
 			})
 		},
 	}
 	d.flags(cmd.Flags())
 	ledgerFlags(cmd.Flags(), &c, "")
-	cmd.AddCommand(newLedgerInit())
+	joinFlags(cmd.Flags(), &c)
+	cmd.Flags().StringVar(&readyFile, "ready-file", "", "file that gets the addresses, as JSON, once the node takes calls")
+	cmd.AddCommand(newLedgerInit(), newLedgerTestnet(), newLedgerValidator(), newLedgerParam())
 	return cmd
+}
+
+// ledgerAddresses are where a node listens, under the names that a ready file has for them.
+func ledgerAddresses(s *ledger.Service) map[string]string {
+	addresses := map[string]string{"ledger_rpc": s.RPCAddr().String(), "ledger_grpc": s.GRPCAddr().String()}
+	if metrics := s.MetricsAddr(); metrics != nil {
+		addresses["ledger_metrics"] = metrics.String()
+	}
+	return addresses
 }
 
 // ledgerFlags defines the ledger's flags, each behind prefix.
@@ -49,6 +64,16 @@ func ledgerFlags(f *pflag.FlagSet, c *ledger.Config, prefix string) {
 	f.StringVar(&c.GRPCListen, prefix+ledger.FlagGRPCListen, c.GRPCListen, "LedgerService")
 	f.StringVar(&c.MetricsListen, prefix+ledger.FlagMetricsListen, c.MetricsListen, "the ledger's /metrics; empty: none")
 	f.DurationVar(&c.Heartbeat, prefix+"heartbeat", c.Heartbeat, "longest time between blocks")
+	f.Int64Var(&c.SnapshotEvery, prefix+"snapshot-every", c.SnapshotEvery, "blocks between states on offer to nodes that join; 0: none")
+	f.Int64Var(&c.RetainBlocks, prefix+"retain-blocks", c.RetainBlocks, "blocks that are kept; 0: all")
+}
+
+// joinFlags defines what only a node among others needs.
+func joinFlags(f *pflag.FlagSet, c *ledger.Config) {
+	f.StringSliceVar(&c.Peers, "peers", nil, "nodes to connect to, each as ID@HOST:PORT")
+	f.StringSliceVar(&c.JoinRPC, "join-rpc", nil, "JSON-RPC addresses of two nodes or more, to join by a snapshot instead of all blocks")
+	f.Int64Var(&c.JoinHeight, "join-height", 0, "height of a block that you trust, not older than a week")
+	f.StringVar(&c.JoinHash, "join-hash", "", "hash of that block")
 }
 
 func newLedgerInit() *cobra.Command {

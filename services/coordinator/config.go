@@ -40,8 +40,9 @@ type Config struct {
 	// Insecure allows plaintext off loopback.
 	Insecure bool
 
-	// LedgerURL is the CometBFT JSON-RPC of the ledger node. Not used when Deps has a client.
-	LedgerURL string
+	// LedgerURLs are the CometBFT JSON-RPC addresses of ledger nodes: one is called until it fails or
+	// makes no blocks, then the next. Not used when Deps has a client.
+	LedgerURLs []string
 	// ChainID is the chain it must be; empty: whichever is met.
 	ChainID string
 
@@ -64,7 +65,7 @@ func DefaultConfig() Config {
 		RESTListen:     "127.0.0.1:18000",
 		GRPCListen:     "127.0.0.1:18002",
 		MetricsListen:  "127.0.0.1:9090",
-		LedgerURL:      "http://127.0.0.1:26657",
+		LedgerURLs:     []string{"http://127.0.0.1:26657"},
 		QueueTimeout:   jobs.QueueTimeout,
 		ExecutionLimit: jobs.ExecutionLimit,
 		TotalTimeout:   jobs.TotalTimeout,

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
@@ -116,11 +117,11 @@ func (k *Keys) onLedger(ctx context.Context, work func(*custody.Issuer) error) (
 	defer func() { stop(); err = errors.Join(err, <-followed) }()
 	head, err := client.Await(ctx)
 	if err != nil {
-		return fmt.Errorf("no ledger answers at %s: is it running, and is --ledger-url right? %w", k.cfg.LedgerURL, err)
+		return fmt.Errorf("no ledger answers at %s: is it running, and is --ledger-url right? %w", strings.Join(k.cfg.LedgerURLs, ","), err)
 	}
 	if _, err := client.Operator(ctx, s.Operator()); err != nil {
 		return fmt.Errorf("the ledger at %s (chain %s) does not know this operator: is --ledger-url this coordinator's ledger? %w",
-			k.cfg.LedgerURL, head.ChainID, err)
+			strings.Join(k.cfg.LedgerURLs, ","), head.ChainID, err)
 	}
 	return work(&custody.Issuer{
 		Keys: k.store, Vault: vault, Ledger: client, Operator: ledger.Signer{Account: s.Operator(), Key: operator},

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -80,7 +81,7 @@ func (s *Service) runOnChain(ctx context.Context, p *parts, listeners ports) err
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("the ledger did not answer within %s (--ledger-url %s): %w", chainTimeout, s.cfg.LedgerURL, err)
+		return fmt.Errorf("the ledger did not answer within %s (--ledger-url %s): %w", chainTimeout, strings.Join(s.cfg.LedgerURLs, ","), err)
 	}
 	if err := s.build(ctx, p, listeners, head.ChainID); err != nil {
 		return err
@@ -113,7 +114,7 @@ func (s *Service) ledgerClient() (*ledger.Client, error) {
 	if s.deps.Ledger != nil {
 		return ledger.New(c, ledger.InProcess(s.deps.Ledger, "coordinator"), s.deps.Logger)
 	}
-	endpoint, err := ledger.DialHTTP(s.cfg.LedgerURL)
+	endpoint, err := ledger.DialSeveral(s.cfg.LedgerURLs)
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ type Deps struct {
 	Logger *slog.Logger
 	// Registry gets the coordinator's metrics and is served at MetricsListen.
 	Registry *prometheus.Registry
-	// Ledger is a ledger node in this process; nil: Config.LedgerURL is called.
+	// Ledger is a ledger node in this process; nil: Config.LedgerURLs are called.
 	Ledger rpcclient.Client
 	// Keys are API keys that must exist, for development networks.
 	Keys []FixedKey

@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -29,6 +31,19 @@ type Config struct {
 	MetricsListen string
 	// Heartbeat is the longest time between blocks: the ledger's clock lags by that much at most.
 	Heartbeat time.Duration
+	// Peers are the nodes to connect to, each as id@host:port.
+	Peers []string
+	// JoinRPC, JoinHeight and JoinHash let a node without a state take one up from its peers'
+	// snapshots: two or more nodes' JSON-RPC addresses, and a block that is trusted. Empty: it
+	// executes all blocks.
+	JoinRPC    []string
+	JoinHeight int64
+	JoinHash   string
+	// SnapshotEvery is the number of blocks between states on offer to nodes that join; 0: none.
+	SnapshotEvery int64
+	// RetainBlocks is how many blocks are kept; 0: all. What the ledger's history knows is kept
+	// in any case.
+	RetainBlocks int64
 	// FlagPrefix stands before the flags that an error about a taken port names; empty but in a
 	// program that has other services' flags too.
 	FlagPrefix string
@@ -45,6 +60,7 @@ func DefaultConfig() Config {
 		GRPCListen:    "127.0.0.1:18003",
 		MetricsListen: "127.0.0.1:26660",
 		Heartbeat:     2 * time.Second,
+		SnapshotEvery: 1_000,
 	}
 }
 
@@ -68,8 +84,28 @@ func (c Config) Validate() error {
 	if c.Heartbeat < 100*time.Millisecond || c.Heartbeat > time.Minute {
 		faults = append(faults, fmt.Errorf("heartbeat is %s, want 100ms to 1m", c.Heartbeat))
 	}
+	faults = append(faults, c.checkJoin()...)
 	if len(faults) > 0 {
 		return fmt.Errorf("ledger configuration: %w", errors.Join(faults...))
 	}
 	return nil
+}
+
+// checkJoin reports what is wrong with how nodes join, this one and others.
+func (c Config) checkJoin() []error {
+	var faults []error
+	if n := len(c.JoinRPC); n == 1 || (n == 0) != (c.JoinHeight == 0) || (n == 0) != (c.JoinHash == "") {
+		faults = append(faults, errors.New("join-rpc (two addresses or more), join-height and join-hash belong together"))
+	}
+	if hash, err := hex.DecodeString(c.JoinHash); err != nil || (len(hash) != 0 && len(hash) != sha256.Size) {
+		faults = append(faults, fmt.Errorf("join-hash is %q, want a block's hash in hex", c.JoinHash))
+	}
+	if c.JoinHeight < 0 || c.SnapshotEvery < 0 || c.RetainBlocks < 0 {
+		faults = append(faults, errors.New("join-height, snapshot-every and retain-blocks are not negative"))
+	}
+	// A joining node checks the headers behind a snapshot, which must not be pruned while it is on offer.
+	if least := 3*c.SnapshotEvery + 10; c.RetainBlocks != 0 && c.RetainBlocks < least {
+		faults = append(faults, fmt.Errorf("retain-blocks is %d, want 0 (all) or %d at least: three times snapshot-every and 10", c.RetainBlocks, least))
+	}
+	return faults
 }

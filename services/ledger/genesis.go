@@ -32,6 +32,12 @@ func DevParams() Params { return state.DevParams() }
 // start.
 func LoadGenesis(home string) (Genesis, error) { return node.LoadGenesis(home) }
 
+// MakeNetwork makes the home folders of validators of one new chain, with keys and genesis, and gives
+// each node's id: others connect to id@host:port. Errors: [fs.ErrExist] when a chain is in one already.
+func MakeNetwork(homes []string, genesis Genesis) ([]string, error) {
+	return node.MakeNetwork(homes, genesis)
+}
+
 // DevKeys are the public keys of a development network's accounts.
 type DevKeys struct{ Authority, Operator, Client, Miner, Faucet ed25519.PublicKey }
 

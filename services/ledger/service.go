@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"path/filepath"
 	"time"
 
@@ -107,7 +108,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	}
 	group := &run.Group{}
 	group.Add("node", n)
-	if err := s.serve(group, ports, n, query.New(application, past)); err != nil {
+	if err := s.serve(group, ports, n, application, past); err != nil {
 		stopped, cancel := context.WithCancel(ctx)
 		cancel()
 		return errors.Join(err, n.Run(stopped))
@@ -119,7 +120,11 @@ func (s *Service) Run(ctx context.Context) (err error) {
 }
 
 func (s *Service) nodeConfig() node.Config {
-	return node.Config{Home: s.cfg.Home, P2PListen: s.cfg.P2PListen, P2PFlag: s.cfg.FlagPrefix + FlagP2PListen, Heartbeat: s.cfg.Heartbeat, Genesis: s.cfg.Genesis}
+	return node.Config{
+		Home: s.cfg.Home, P2PListen: s.cfg.P2PListen, P2PFlag: s.cfg.FlagPrefix + FlagP2PListen,
+		Heartbeat: s.cfg.Heartbeat, Genesis: s.cfg.Genesis, Peers: s.cfg.Peers,
+		Join: node.Join{RPCServers: s.cfg.JoinRPC, TrustHeight: s.cfg.JoinHeight, TrustHash: s.cfg.JoinHash},
+	}
 }
 
 // ports are the listeners; metrics may be nil.
@@ -175,6 +180,7 @@ func (s *Service) open(o *opened) (*app.App, *history.DB, error) {
 	past := history.New(records)
 	application, err := app.New(app.Deps{
 		Store: app.NewStore(states), History: past, Logger: s.deps.Logger, Metrics: metrics,
+		SnapshotEvery: s.cfg.SnapshotEvery, RetainBlocks: s.cfg.RetainBlocks,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -183,7 +189,7 @@ func (s *Service) open(o *opened) (*app.App, *history.DB, error) {
 }
 
 // serve adds the servers to the group.
-func (s *Service) serve(group *run.Group, p ports, n *node.Node, reads *query.Service) error {
+func (s *Service) serve(group *run.Group, p ports, n *node.Node, application *app.App, past *history.DB) error {
 	calls, err := obs.NewRPC(s.deps.Registerer)
 	if err != nil {
 		return fmt.Errorf("register the metrics of gRPC: %w", err)
@@ -192,11 +198,14 @@ func (s *Service) serve(group *run.Group, p ports, n *node.Node, reads *query.Se
 	if err != nil {
 		return fmt.Errorf("make the gRPC server: %w", err)
 	}
-	ledgerv1.RegisterLedgerServiceServer(server, api.New(reads, n.Client()))
+	ledgerv1.RegisterLedgerServiceServer(server, api.New(query.New(application, past), n.Client()))
 	group.Add("JSON-RPC", n.RPC())
 	group.Add("gRPC", server)
 	if p.metrics != nil {
-		group.Add("metrics", obs.NewMetricsServer(p.metrics, s.deps.Registry))
+		mux := http.NewServeMux()
+		mux.Handle("/", obs.MetricsHandler(s.deps.Registry))
+		mux.Handle("GET /healthz", health{app: application, heartbeat: s.cfg.Heartbeat, now: time.Now})
+		group.Add("metrics", run.NewHTTP(p.metrics, mux))
 	}
 	return nil
 }

@@ -27,6 +27,9 @@ type Endpoint interface {
 	Blocks(ctx context.Context) (events <-chan ctypes.ResultEvent, close func(), err error)
 	// Rest closes connections that are not in use. The endpoint stays usable.
 	Rest()
+	// Move gives up the node that is called, because it makes no progress, for another one; false:
+	// there is no other.
+	Move() bool
 }
 
 // eventBuffer is how many block events may wait; more are dropped, which costs nothing but a line
@@ -83,6 +86,9 @@ func httpAddress(u *url.URL) string {
 // never used.
 func (e *httpEndpoint) Rest() { e.client.CloseIdleConnections() }
 
+// Move does nothing: there is one node.
+func (*httpEndpoint) Move() bool { return false }
+
 // Blocks opens a websocket of its own for each subscription: CometBFT's client gives up for good
 // after some reconnects, and a new one has no past.
 func (e *httpEndpoint) Blocks(ctx context.Context) (<-chan ctypes.ResultEvent, func(), error) {
@@ -118,6 +124,9 @@ func InProcess(node rpcclient.Client, subscriber string) Endpoint {
 
 // Rest does nothing: there are no connections.
 func (*inProcess) Rest() {}
+
+// Move does nothing: there is one node.
+func (*inProcess) Move() bool { return false }
 
 // Blocks subscribes at the node's event bus.
 func (e *inProcess) Blocks(ctx context.Context) (<-chan ctypes.ResultEvent, func(), error) {

@@ -155,7 +155,12 @@ func (c *Client) follow(ctx context.Context) error {
 			if err := c.refresh(ctx); err != nil {
 				return err
 			}
-			if now, _ := c.Watch(); now.Height > before.Height && len(events) == 0 {
+			now, _ := c.Watch()
+			if now.Height == before.Height && c.endpoint.Move() {
+				c.log.WarnContext(ctx, "ledger node makes no blocks, asking another one", obs.KeyHeight, now.Height)
+				return nil
+			}
+			if now.Height > before.Height && len(events) == 0 {
 				c.log.InfoContext(ctx, "ledger's block events stopped, subscribing again", obs.KeyHeight, now.Height)
 				return nil
 			}

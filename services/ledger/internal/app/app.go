@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
 
@@ -26,6 +27,14 @@ type App struct {
 	// halted gets the first error that stopped the chain; it is never closed.
 	halted chan error
 
+	snapshots *snapshots
+	retain    int64
+	// blockTime gives the time of the block that the chain executed last, by its own record; nil
+	// while that is not known. It is asked once after each start, see checkTime.
+	blockTime func() (height int64, at time.Time, err error)
+
+	// restoring is a snapshot on its way in; only state sync touches it.
+	restoring *restoring
 	// pending is the block between FinalizeBlock and Commit; only consensus touches it.
 	pending *pending
 
@@ -40,6 +49,10 @@ type Deps struct {
 	History *history.DB
 	Logger  *slog.Logger
 	Metrics *Metrics
+	// SnapshotEvery is the number of blocks between states on offer to nodes that join; 0: none.
+	SnapshotEvery int64
+	// RetainBlocks is how many blocks are kept; 0: all.
+	RetainBlocks int64
 }
 
 // pending is an executed block that is not on disk.
@@ -52,7 +65,10 @@ var _ abci.Application = (*App)(nil)
 
 // New takes up the state where the store left it.
 func New(deps Deps) (*App, error) {
-	a := &App{deps: deps, verified: newVerifiedSet(maxVerified), halted: make(chan error, 1)}
+	a := &App{
+		deps: deps, verified: newVerifiedSet(maxVerified), halted: make(chan error, 1),
+		snapshots: &snapshots{every: deps.SnapshotEvery}, retain: deps.RetainBlocks,
+	}
 	st, err := deps.Store.Load()
 	if err != nil {
 		return nil, err
@@ -91,6 +107,7 @@ func (a *App) halt(what string, err *error) {
 // publish makes a state the committed one and starts CheckTx afresh on it.
 func (a *App) publish(st *state.State) {
 	a.committed.Store(st)
+	a.snapshots.offer(st)
 	a.deps.Metrics.last.Store(st)
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -157,6 +174,9 @@ func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 	if want := st.Height() + 1; req.Height != want && st.Height() != 0 {
 		return nil, fmt.Errorf("want height %d", want)
 	}
+	if err := a.checkTime(st); err != nil {
+		return nil, err
+	}
 	block := st.Begin(state.Context{Height: req.Height, Time: req.Time}, a.verified.verify)
 	results := make([]state.TxResult, len(req.Txs))
 	answers := make([]*abci.ExecTxResult, len(req.Txs))
@@ -205,7 +225,36 @@ func (a *App) Commit(ctx context.Context, _ *abci.RequestCommit) (_ *abci.Respon
 	a.pending = nil
 	a.publish(p.outcome.Next)
 	a.report(ctx, p)
-	return &abci.ResponseCommit{}, nil
+	return &abci.ResponseCommit{RetainHeight: a.retainHeight(p.outcome.Next.Height())}, nil
+}
+
+// retainHeight gives the first block that is to be kept; 0: all.
+func (a *App) retainHeight(height int64) int64 {
+	if a.retain == 0 {
+		return 0
+	}
+	return max(0, height-a.retain+1)
+}
+
+// KnowBlockTime tells the app how to learn when the last block was, apart from its own state. It is
+// called once, before the node starts.
+func (a *App) KnowBlockTime(ask func() (height int64, at time.Time, err error)) { a.blockTime = ask }
+
+// checkTime holds the state's block time, which is not in its hash and may be a snapshot's lie, to
+// the header's. A wrong one would make this node's clock, and soon its hash, another one.
+func (a *App) checkTime(st *state.State) error {
+	if a.blockTime == nil {
+		return nil
+	}
+	height, at, err := a.blockTime()
+	if err != nil {
+		return err
+	}
+	a.blockTime = nil
+	if height != st.Height() || at.UnixMicro() == st.BlockTime().UnixMicro() {
+		return nil
+	}
+	return fmt.Errorf("the state says that block %d was at %s, its header says %s: empty the data folder and join again", height, st.BlockTime(), at)
 }
 
 // Query implements abci.Application. The code of a refusal is that of google.rpc.

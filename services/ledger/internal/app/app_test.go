@@ -55,7 +55,7 @@ func (d disk) openWith(t *testing.T, past disk) *ledger {
 	require.NoError(t, err)
 	l.App, err = app.New(app.Deps{
 		Store: app.NewStore(l.states), History: history.New(l.records), Metrics: metrics,
-		Logger: slog.New(slog.NewTextHandler(io.MultiWriter(l.log), nil)),
+		Logger: slog.New(slog.NewTextHandler(io.MultiWriter(l.log), nil)), SnapshotEvery: 1, RetainBlocks: 2,
 	})
 	require.NoError(t, err)
 	return l

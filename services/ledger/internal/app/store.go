@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 
@@ -66,10 +67,8 @@ func (s *Store) Save(outcome state.Outcome, whole bool) error {
 	batch := s.db.NewBatch()
 	defer func() { _ = batch.Close() }() // it was written, or its fault is returned
 	if whole {
-		for key, value := range outcome.Next.Entries() {
-			if err := batch.Set(entryKey(key), value); err != nil {
-				return fmt.Errorf("save ledger state: %w", err)
-			}
+		if err := setAll(batch, outcome.Next); err != nil {
+			return err
 		}
 	}
 	for _, w := range outcome.Writes {
@@ -82,6 +81,37 @@ func (s *Store) Save(outcome state.Outcome, whole bool) error {
 	}
 	if err := batch.Write(); err != nil {
 		return fmt.Errorf("save ledger state: %w", err)
+	}
+	return nil
+}
+
+// Replace writes a whole state, durably, in the place of whatever is there.
+func (s *Store) Replace(st *state.State) error {
+	batch := s.db.NewBatch()
+	defer func() { _ = batch.Close() }() // it was written, or its fault is returned
+	old, err := s.db.Iterator([]byte{prefixEntry}, []byte{prefixEntry + 1})
+	if err != nil {
+		return fmt.Errorf("replace ledger state: %w", err)
+	}
+	for ; old.Valid(); old.Next() {
+		if err := batch.Delete(append([]byte{}, old.Key()...)); err != nil {
+			return errors.Join(fmt.Errorf("replace ledger state: %w", err), old.Close())
+		}
+	}
+	if err := errors.Join(old.Error(), old.Close(), setAll(batch, st), batch.Set([]byte{prefixMeta}, st.Meta().Encode())); err != nil {
+		return fmt.Errorf("replace ledger state: %w", err)
+	}
+	if err := batch.WriteSync(); err != nil {
+		return fmt.Errorf("replace ledger state: %w", err)
+	}
+	return nil
+}
+
+func setAll(batch dbm.Batch, st *state.State) error {
+	for key, value := range st.Entries() {
+		if err := batch.Set(entryKey(key), value); err != nil {
+			return fmt.Errorf("save ledger state: %w", err)
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"strings"
 	"time"
 
 	"github.com/cometbft/cometbft/config"
@@ -21,6 +22,10 @@ const (
 	// a dead proposer delays a block.
 	proposeTimeout = 500 * time.Millisecond
 	voteTimeout    = 100 * time.Millisecond
+	// maxDialPeriod bounds the wait before a peer that was away is called again.
+	maxDialPeriod = 5 * time.Second
+	// discoveryTime is how long a joining node collects its peers' snapshots; the least there is.
+	discoveryTime = 5 * time.Second
 )
 
 // cometConfig gives CometBFT's configuration.
@@ -46,6 +51,18 @@ func cometConfig(c Config) *config.Config {
 	cc.Mempool.MaxTxsBytes = mempoolBytes
 	cc.Mempool.MaxTxBytes = state.MaxTxBytes
 	cc.TxIndex.Indexer = "null"
+	// The defaults (10 ms and 100 ms) dominate a block's time with several validators.
+	cc.P2P.FlushThrottleTimeout = time.Millisecond
+	cc.Consensus.PeerGossipSleepDuration = 2 * time.Millisecond
+	cc.P2P.PersistentPeers = strings.Join(c.Peers, ",")
+	cc.P2P.PersistentPeersMaxDialPeriod = maxDialPeriod
+	if c.Join.Enabled() {
+		cc.StateSync.Enable = true
+		cc.StateSync.RPCServers = c.Join.RPCServers
+		cc.StateSync.TrustHeight = c.Join.TrustHeight
+		cc.StateSync.TrustHash = c.Join.TrustHash
+		cc.StateSync.DiscoveryTime = discoveryTime
+	}
 	// Its metrics are registered process-wide, which a second node in the process would not survive.
 	cc.Instrumentation.Prometheus = false
 	return cc

@@ -52,7 +52,13 @@ func ensureGenesis(home string, genesis *state.Genesis, validator crypto.PubKey)
 	if genesis == nil {
 		return fmt.Errorf("%s is not there, and no genesis was given: copy the network's, or make a network of your own with `aitbcd ledger init`", path)
 	}
-	if _, err := state.New(*genesis); err != nil {
+	return writeGenesis(path, *genesis, []crypto.PubKey{validator})
+}
+
+// writeGenesis writes the document of a chain whose first blocks these validators make, with equal
+// power.
+func writeGenesis(path string, genesis state.Genesis, validators []crypto.PubKey) error {
+	if _, err := state.New(genesis); err != nil {
 		return err
 	}
 	appState, err := json.MarshalIndent(genesis, "", "  ")
@@ -66,8 +72,10 @@ func ensureGenesis(home string, genesis *state.Genesis, validator crypto.PubKey)
 		GenesisTime:     genesis.Time.UTC(),
 		InitialHeight:   1,
 		ConsensusParams: params,
-		Validators:      []types.GenesisValidator{{Address: validator.Address(), PubKey: validator, Power: validatorPower}},
 		AppState:        appState,
+	}
+	for _, key := range validators {
+		doc.Validators = append(doc.Validators, types.GenesisValidator{Address: key.Address(), PubKey: key, Power: validatorPower})
 	}
 	if err := doc.ValidateAndComplete(); err != nil {
 		return fmt.Errorf("genesis: %w", err)

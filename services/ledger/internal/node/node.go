@@ -32,9 +32,26 @@ type Config struct {
 	P2PFlag string
 	// Heartbeat is the longest time between blocks.
 	Heartbeat time.Duration
+	// Peers are the nodes to connect to, each as id@host:port.
+	Peers []string
+	// Join says how a node without a state takes one up from others.
+	Join Join
 	// Genesis is written when Home has none.
 	Genesis *state.Genesis
 }
+
+// Join says how a node without a state joins: by a snapshot of its peers, held to a header that two
+// nodes' JSON-RPC and a block hash that its owner trusts lead to. Its zero value: it executes all blocks.
+type Join struct {
+	// RPCServers are two or more nodes' JSON-RPC addresses.
+	RPCServers []string
+	// TrustHeight and TrustHash name a block that the owner trusts.
+	TrustHeight int64
+	TrustHash   string
+}
+
+// Enabled reports whether anything is set.
+func (j Join) Enabled() bool { return len(j.RPCServers) > 0 || j.TrustHeight != 0 || j.TrustHash != "" }
 
 // Node is a running CometBFT node.
 type Node struct {
@@ -91,6 +108,9 @@ func Start(ctx context.Context, c Config, application *app.App, listener net.Lis
 	if err != nil {
 		return nil, fmt.Errorf("make the CometBFT node: %w", err)
 	}
+	if err := knowBlockTime(n, application); err != nil {
+		return nil, err
+	}
 	server, err := newRPC(ctx, n, listener, log)
 	if err == nil {
 		err = n.Start()
@@ -101,6 +121,22 @@ func Start(ctx context.Context, c Config, application *app.App, listener net.Lis
 		return nil, fmt.Errorf("start the CometBFT node: %w", err)
 	}
 	return &Node{node: n, client: local.New(n), rpc: server, halted: application.Halted(), stopping: stopping}, nil
+}
+
+// knowBlockTime lets the application compare its state's time with CometBFT's record.
+func knowBlockTime(n *node.Node, application *app.App) error {
+	env, err := n.ConfigureRPC()
+	if err != nil {
+		return fmt.Errorf("reach the CometBFT node's state: %w", err)
+	}
+	application.KnowBlockTime(func() (int64, time.Time, error) {
+		last, err := env.StateStore.Load()
+		if err != nil {
+			return 0, time.Time{}, fmt.Errorf("read the CometBFT node's state: %w", err)
+		}
+		return last.LastBlockHeight, last.LastBlockTime, nil
+	})
+	return nil
 }
 
 // probe looks whether the p2p port is free, because CometBFT's own error does not say how to choose

@@ -151,6 +151,9 @@ func (c *Chain) take(tx types.Tx) (*ctypes.ResultBroadcastTx, error) {
 // Rest does nothing.
 func (*Chain) Rest() {}
 
+// Move implements ledger.Endpoint: there is no other node.
+func (*Chain) Move() bool { return false }
+
 // Blocks subscribes to blocks.
 func (c *Chain) Blocks(ctx context.Context) (<-chan ctypes.ResultEvent, func(), error) {
 	if err := c.hook(ctx, OpSubscribe, false); err != nil {
