@@ -94,6 +94,22 @@ func (a *app) printEnd(job *aitbc.Job, withResult bool) error {
 	return a.print(job, func(p *printer) { p.job(job, withResult) })
 }
 
+// readable is a job's result for people: of a chat, what the assistant says and wants called.
+func readable(job *aitbc.Job) string {
+	if job.Type != aitbc.TypeChat {
+		return job.Result
+	}
+	answer, err := aitbc.ParseAnswer(job.Result)
+	if err != nil {
+		return job.Result
+	}
+	text := answer.Content
+	for _, call := range answer.ToolCalls {
+		text += fmt.Sprintf("\n  calls %s(%s)", call.Name, call.Arguments)
+	}
+	return text
+}
+
 // job prints a job's lines but its id's.
 func (p *printer) job(job *aitbc.Job, withResult bool) {
 	p.line("Status: %s", p.status(job.Status))
@@ -101,7 +117,7 @@ func (p *printer) job(job *aitbc.Job, withResult bool) {
 		p.line("Phase: %s", job.Phase)
 	}
 	if job.Result != "" && withResult {
-		p.line("Result: %s", job.Result)
+		p.line("Result: %s", readable(job))
 	}
 	if job.Failure != nil {
 		p.line("Error: %s (%s)", job.Failure.Message, string(job.Failure.Reason))

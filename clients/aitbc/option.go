@@ -9,7 +9,7 @@ import (
 )
 
 func optionNames() []string {
-	return []string{"temperature", "num_predict", "top_p", "top_k", "min_p", "repeat_penalty", "seed", "stop"}
+	return []string{"temperature", "num_predict", "top_p", "top_k", "min_p", "repeat_penalty", "seed", "stop", "format"}
 }
 
 // parseOptions reads NAME=VALUE pairs. Ranges are the coordinator's business.
@@ -32,8 +32,12 @@ func setOption(o *aitbc.Options, name, value string) error {
 		"temperature": &o.Temperature, "top_p": &o.TopP, "min_p": &o.MinP, "repeat_penalty": &o.RepeatPenalty,
 	}
 	counts := map[string]**int32{"num_predict": &o.NumPredict, "top_k": &o.TopK, "seed": &o.Seed}
-	if name == "stop" {
+	switch name {
+	case "stop":
 		o.Stop = append(o.Stop, value)
+		return nil
+	case "format":
+		o.Format = value
 		return nil
 	}
 	if field, ok := numbers[name]; ok {

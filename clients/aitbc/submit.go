@@ -18,8 +18,8 @@ import (
 // its answer names the field.
 const maxPromptRead = 1 << 20
 
-// inference is the flags that describe a job.
-type inference struct {
+// submission is the flags that describe a job: of any type, and the prompt.
+type submission struct {
 	prompt, promptFile string
 	model, modelDigest string
 	maxPrice           string
@@ -28,35 +28,52 @@ type inference struct {
 	requestID          string
 }
 
-func (i *inference) register(cmd *cobra.Command) {
+// register makes the flags of an inference, and those of a chat but its own.
+func (i *submission) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVarP(&i.prompt, "prompt", "p", "", "the prompt; - reads standard input (a newline at its end is dropped)")
 	flags.StringVar(&i.promptFile, "prompt-file", "", "read the prompt from this file")
+	flags.StringArrayVar(&i.options, "option", nil, "a sampling option, NAME=VALUE: "+strings.Join(optionNames(), ", ")+"; may be repeated")
+	cmd.MarkFlagsMutuallyExclusive("prompt", "prompt-file")
+	i.registerTerms(cmd)
+}
+
+// registerTerms makes the flags that jobs of all types have.
+func (i *submission) registerTerms(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.StringVarP(&i.model, "model", "m", "", "the model, such as llama3.2:latest")
 	flags.StringVar(&i.modelDigest, "model-digest", "", "take only the model with this manifest digest (64 hex digits)")
 	flags.StringVar(&i.maxPrice, "max-price", "", `the most the job may cost, such as 0.25aitbc (default: price per second x execution limit)`)
-	flags.StringArrayVar(&i.options, "option", nil, "a sampling option, NAME=VALUE: "+strings.Join(optionNames(), ", ")+"; may be repeated")
 	flags.DurationVar(&i.timeouts.Queue, "queue-timeout", 0, "how long to wait for a miner (default 1m0s)")
 	flags.DurationVar(&i.timeouts.Execution, "execution-timeout", 0, "how long one attempt may run (default 5m0s)")
 	flags.DurationVar(&i.timeouts.Total, "total-timeout", 0, "how long everything may take together (default 6m0s)")
 	flags.StringVar(&i.requestID, "request-id", "", "submit this at most once: the same id gives the same job")
-	cmd.MarkFlagsOneRequired("prompt", "prompt-file")
-	cmd.MarkFlagsMutuallyExclusive("prompt", "prompt-file")
 	if err := cmd.MarkFlagRequired("model"); err != nil {
 		panic(err) // the flag is made above
 	}
 }
 
-func (i *inference) request(a *app) (aitbc.SubmitRequest, error) {
+// request is the whole of an inference.
+func (i *submission) request(a *app) (aitbc.SubmitRequest, error) {
+	req, err := i.terms()
+	prompt, promptErr := i.readPrompt(a)
+	if promptErr != nil {
+		err = errors.Join(usageError{promptErr}, err)
+	}
+	req.Prompt = prompt
+	return req, err
+}
+
+// terms is what jobs of all types have.
+func (i *submission) terms() (aitbc.SubmitRequest, error) {
 	req := aitbc.SubmitRequest{Model: i.model, Timeouts: i.timeouts, RequestID: i.requestID}
-	var errs [4]error
-	req.Prompt, errs[0] = i.readPrompt(a)
-	req.Options, errs[1] = parseOptions(i.options)
+	var errs [3]error
+	req.Options, errs[0] = parseOptions(i.options)
 	if i.maxPrice != "" {
-		req.MaxPrice, errs[2] = parsePrice(i.maxPrice)
+		req.MaxPrice, errs[1] = parsePrice(i.maxPrice)
 	}
 	if i.modelDigest != "" {
-		req.ModelDigest, errs[3] = aitbc.ParseHash(i.modelDigest)
+		req.ModelDigest, errs[2] = aitbc.ParseHash(i.modelDigest)
 	}
 	if err := errors.Join(errs[:]...); err != nil {
 		return req, usageError{err}
@@ -64,7 +81,7 @@ func (i *inference) request(a *app) (aitbc.SubmitRequest, error) {
 	return req, nil
 }
 
-func (i *inference) readPrompt(a *app) (string, error) {
+func (i *submission) readPrompt(a *app) (string, error) {
 	source := a.in
 	switch {
 	case i.promptFile != "":
@@ -98,20 +115,56 @@ func parsePrice(text string) (aitbc.Amount, error) {
 }
 
 func newSubmit(a *app) *cobra.Command {
-	var job inference
-	var wait, watch bool
+	return group("submit", "Submit a job", newInference(a), newChat(a), newEmbedding(a))
+}
+
+func newInference(a *app) *cobra.Command {
+	var job submission
 	cmd := &cobra.Command{
 		Use: "inference", Short: "Submit an inference", Args: cobra.NoArgs,
 		Example: `  aitbc submit inference --prompt "What is machine learning?" --model llama3.2:latest
   aitbc submit inference --prompt - --model llama3.2:latest --option temperature=0 --wait < question.txt
   aitbc submit inference --prompt "Tell me a story." --model llama3.2:latest --stream`,
+	}
+	job.register(cmd)
+	cmd.MarkFlagsOneRequired("prompt", "prompt-file")
+	a.submits(cmd, job.request)
+	return cmd
+}
+
+// submits makes a command submit what request gives, and wait for it or show it if it is told to.
+func (a *app) submits(cmd *cobra.Command, request func(*app) (aitbc.SubmitRequest, error)) {
+	var wait, watch bool
+	cmd.Flags().BoolVarP(&wait, "wait", "w", false, "wait for the end and print the result")
+	cmd.Flags().BoolVar(&watch, "stream", false, "print the answer as it is made")
+	cmd.MarkFlagsMutuallyExclusive("wait", "stream")
+	cmd.RunE = a.action(func(ctx context.Context, client *aitbc.Client, _ []string) error {
+		req, err := request(a)
+		if err != nil {
+			return err
+		}
+		submitted, err := client.Submit(ctx, req)
+		switch {
+		case err != nil:
+			return err
+		case watch:
+			return a.watch(ctx, client, submitted.JobID)
+		case wait:
+			return a.follow(ctx, client, submitted.JobID)
+		}
+		return a.print(submitted, func(p *printer) {
+			p.line("Job ID: %s", submitted.JobID)
+			p.line("Status: %s", p.status(submitted.Status))
+		})
+	})
+}
+
+func newRun(a *app) *cobra.Command {
+	var job submission
+	cmd := &cobra.Command{
+		Use: "run", Short: "Submit an inference, wait, and print its result", Args: cobra.NoArgs,
+		Example: `  aitbc run --prompt "What is machine learning?" --model llama3.2:latest`,
 		RunE: a.action(func(ctx context.Context, client *aitbc.Client, _ []string) error {
-			if watch {
-				return a.submitAndWatch(ctx, client, &job)
-			}
-			if wait {
-				return a.submitAndWait(ctx, client, &job)
-			}
 			req, err := job.request(a)
 			if err != nil {
 				return err
@@ -120,42 +173,12 @@ func newSubmit(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(submitted, func(p *printer) {
-				p.line("Job ID: %s", submitted.JobID)
-				p.line("Status: %s", p.status(submitted.Status))
-			})
+			return a.follow(ctx, client, submitted.JobID)
 		}),
 	}
 	job.register(cmd)
-	cmd.Flags().BoolVarP(&wait, "wait", "w", false, "wait for the end and print the result")
-	cmd.Flags().BoolVar(&watch, "stream", false, "print the answer as it is made")
-	cmd.MarkFlagsMutuallyExclusive("wait", "stream")
-	return group("submit", "Submit a job", cmd)
-}
-
-func newRun(a *app) *cobra.Command {
-	var job inference
-	cmd := &cobra.Command{
-		Use: "run", Short: "Submit an inference, wait, and print its result", Args: cobra.NoArgs,
-		Example: `  aitbc run --prompt "What is machine learning?" --model llama3.2:latest`,
-		RunE: a.action(func(ctx context.Context, client *aitbc.Client, _ []string) error {
-			return a.submitAndWait(ctx, client, &job)
-		}),
-	}
-	job.register(cmd)
+	cmd.MarkFlagsOneRequired("prompt", "prompt-file")
 	return cmd
-}
-
-func (a *app) submitAndWait(ctx context.Context, client *aitbc.Client, job *inference) error {
-	req, err := job.request(a)
-	if err != nil {
-		return err
-	}
-	submitted, err := client.Submit(ctx, req)
-	if err != nil {
-		return err
-	}
-	return a.follow(ctx, client, submitted.JobID)
 }
 
 // follow shows a job's progress until its end, and then the job.

@@ -27,19 +27,6 @@ is made again, and nothing is lost or shown twice. With -o json each event is a 
 	}
 }
 
-// submitAndWatch submits a job and shows its answer as it is made.
-func (a *app) submitAndWatch(ctx context.Context, client *aitbc.Client, job *inference) error {
-	req, err := job.request(a)
-	if err != nil {
-		return err
-	}
-	submitted, err := client.Submit(ctx, req)
-	if err != nil {
-		return err
-	}
-	return a.watch(ctx, client, submitted.JobID)
-}
-
 // watch shows a job's events until the last one.
 func (a *app) watch(ctx context.Context, client *aitbc.Client, id aitbc.JobID) error {
 	show := &show{app: a, out: printer{out: a.out, clean: a.outTTY}, progress: a.startProgress(id.String(), time.Now())}
@@ -67,8 +54,9 @@ type show struct {
 	app      *app
 	out      printer
 	progress *progress
-	answered bool // the line with the answer has begun
-	open     bool // and has no end yet
+	chat     *aitbc.ChatStream // reads the answer, if the job is a chat
+	answered bool              // the line with the answer has begun
+	open     bool              // and has no end yet
 }
 
 func (s *show) event(e *aitbc.Event) error {
@@ -81,11 +69,17 @@ func (s *show) event(e *aitbc.Event) error {
 	switch e.Kind {
 	case aitbc.EventState:
 		s.progress.say(string(e.Job.Status), e.Job.Phase)
+		if e.Job.Type == aitbc.TypeChat && s.chat == nil {
+			s.chat = &aitbc.ChatStream{}
+		}
 	case aitbc.EventText:
 		s.text(e.Text)
 	case aitbc.EventReset:
 		s.breakLine()
 		s.answered = false
+		if s.chat != nil {
+			*s.chat = aitbc.ChatStream{}
+		}
 		_, err := fmt.Fprintf(s.app.err, "The answer begins anew (attempt %d).\n", e.Attempt)
 		return err
 	case aitbc.EventDone:
@@ -98,6 +92,11 @@ func (s *show) event(e *aitbc.Event) error {
 
 // text lets the answer grow.
 func (s *show) text(text string) {
+	if s.chat != nil {
+		if text = s.chat.Add(text).Content; text == "" {
+			return
+		}
+	}
 	s.quiet()
 	if s.out.clean {
 		text = printable(text)

@@ -19,6 +19,18 @@ type canonicalOptions struct {
 	err error
 }
 
+func (c *canonicalOptions) format(text string) {
+	switch {
+	case text == "":
+		return
+	case !utf8.ValidString(text):
+		c.err = fmt.Errorf("option format: %w: text is not UTF-8", ErrMalformed)
+	case text == FormatJSON:
+		text = `"` + text + `"`
+	}
+	c.set = append(c.set, canonicalOption{"format", []byte(text)})
+}
+
 func (c *canonicalOptions) integer(name string, v *int32) {
 	if v != nil {
 		c.set = append(c.set, canonicalOption{name, strconv.AppendInt(nil, int64(*v), 10)})
@@ -56,6 +68,13 @@ func (c *canonicalOptions) texts(name string, list []string) {
 		value = appendCanonicalText(value, s)
 	}
 	c.set = append(c.set, canonicalOption{name, append(value, ']')})
+}
+
+// CanonicalText gives a text as RFC 8785 writes it, without the quotes. What it makes of the parts of a
+// text is, one behind the other, what it makes of the whole.
+func CanonicalText(s string) string {
+	quoted := appendCanonicalText(nil, s)
+	return string(quoted[1 : len(quoted)-1])
 }
 
 // appendCanonicalText writes a string as RFC 8785 does. encoding/json cannot: it escapes <, >, &,

@@ -33,6 +33,7 @@ const (
 	ReasonQueueTimeout        Reason = "QUEUE_TIMEOUT"
 	ReasonExecutionLimit      Reason = "EXECUTION_LIMIT"
 	ReasonCancelled           Reason = "CANCELLED"
+	ReasonRequestRejected     Reason = "REQUEST_REJECTED"
 	reasonCallAbandoned       Reason = "CALL_ABANDONED"
 
 	// ReasonUnreachable is this package's own: no coordinator answered.

@@ -40,10 +40,13 @@ type Job struct {
 	// (the miner's connection dropped), verifying, settling, done.
 	Status Status `json:"status"`
 	Phase  string `json:"phase,omitempty"`
+	// Type is what was asked for: [TypeInference], [TypeChat] or [TypeEmbedding].
+	Type string `json:"type,omitempty"`
 	// Model is the model's name as submitted.
 	Model string `json:"model,omitempty"`
 	// Result is the answer, byte for byte as the miner signed it. It is there as soon as it is
-	// verified and durable, which is before StatusCompleted.
+	// verified and durable, which is before StatusCompleted. Of a chat it is a message as JSON
+	// ([ParseAnswer]), of an embedding vectors ([ParseVectors]).
 	Result string `json:"result,omitempty"`
 	// ReceiptID is set once the receipt is on the ledger.
 	ReceiptID string `json:"receipt_id,omitempty"`
@@ -78,8 +81,12 @@ type Job struct {
 type Metrics struct {
 	// ComputeTime is the evaluation of prompt and answer, neither loading nor waiting.
 	ComputeTime time.Duration
+	// PromptTokens are the tokens of the prompt; 0: the engine did not say.
+	PromptTokens int
 	// OutputTokens are the tokens of the answer.
 	OutputTokens int
+	// FinishReason is why the answer ended: "stop", "length" or "tool_calls"; empty: not known.
+	FinishReason string
 	// GPUUtilization is the device's mean use, 0 to 1; nil where there is no GPU.
 	GPUUtilization *float64
 }
@@ -88,9 +95,11 @@ type Metrics struct {
 func (m Metrics) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		ComputeTime    float64  `json:"compute_time"`
+		PromptTokens   int      `json:"prompt_tokens"`
 		OutputTokens   int      `json:"tokens_generated"`
+		FinishReason   string   `json:"finish_reason,omitempty"`
 		GPUUtilization *float64 `json:"gpu_utilization,omitempty"`
-	}{m.ComputeTime.Seconds(), m.OutputTokens, m.GPUUtilization})
+	}{m.ComputeTime.Seconds(), m.PromptTokens, m.OutputTokens, m.FinishReason, m.GPUUtilization})
 }
 
 // Refund is the part of an escrow that went back to the client.
@@ -127,6 +136,7 @@ func jobOf(m *coordinatorv1.Job) (*Job, error) {
 		ID:            f.jobID("job_id", m.GetJobId()),
 		Status:        Status(m.GetStatus()),
 		Phase:         m.GetPhase(),
+		Type:          m.GetType(),
 		Model:         m.GetModel(),
 		Result:        m.GetResult(),
 		ReceiptID:     m.GetReceiptId(),
@@ -144,7 +154,9 @@ func jobOf(m *coordinatorv1.Job) (*Job, error) {
 	if metrics := m.GetMetrics(); metrics != nil {
 		job.Metrics = &Metrics{
 			ComputeTime:    seconds(metrics.GetComputeTime()),
+			PromptTokens:   int(metrics.GetPromptTokens()),
 			OutputTokens:   int(metrics.GetTokensGenerated()),
+			FinishReason:   metrics.GetFinishReason(),
 			GPUUtilization: metrics.GpuUtilization,
 		}
 	}

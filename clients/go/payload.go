@@ -7,17 +7,21 @@ import (
 
 // Payload is what a client asks for. Only its commitment goes on the ledger.
 type Payload struct {
-	// Type is what to do: "inference".
+	// Type is what to do: [TypeInference], [TypeChat] or [TypeEmbedding].
 	Type string
 	// Model is the model's full name.
 	Model string
 	// ModelDigest is the manifest digest the client pinned; zero: any.
 	ModelDigest Hash
-	// Prompt is the prompt.
+	// Prompt is the prompt; of a chat and an embedding, the content ([Chat.Content],
+	// [EmbeddingContent]). It is hashed as it is.
 	Prompt string
 	// Options are the sampling options.
 	Options Options
 }
+
+// FormatJSON is the format of an answer that is any JSON.
+const FormatJSON = "json"
 
 // Options are sampling options. Nil and empty ones are the engine's or the model's own.
 type Options struct {
@@ -29,12 +33,14 @@ type Options struct {
 	RepeatPenalty *float64
 	Seed          *int32
 	Stop          []string
+	// Format is the form of the answer: "json", or the text of a JSON schema, which is taken as it is.
+	Format string
 }
 
 // Hash gives the payload's hash: SHA-256 of domain tag, type, model, pinned digest, prompt, and
 // the options that are set, in the order of their names, each as its name and its value in
-// canonical JSON (RFC 8785). Errors: [ErrMalformed] for a number that JSON cannot write and for a
-// stop text that is not UTF-8.
+// canonical JSON (RFC 8785), but for a schema, whose text is taken as it is. Errors: [ErrMalformed] for
+// a number that JSON cannot write and for a text that is not UTF-8.
 func (p Payload) Hash() (Hash, error) {
 	w := newWriter(tagPayload)
 	w.text(p.Type)
@@ -56,6 +62,7 @@ func (p Payload) Hash() (Hash, error) {
 // canonical lists the options that are set, by name, each with its value as RFC 8785 writes it.
 func (o Options) canonical() ([]canonicalOption, error) {
 	list := canonicalOptions{}
+	list.format(o.Format)
 	list.float("min_p", o.MinP)
 	list.integer("num_predict", o.NumPredict)
 	list.float("repeat_penalty", o.RepeatPenalty)

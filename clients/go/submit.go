@@ -13,17 +13,22 @@ import (
 )
 
 const (
-	typeInference = "inference"
-
 	// A short job is seen soon after it ends, a long one costs few calls.
 	pollFirst = 25 * time.Millisecond
 	pollMost  = time.Second
 )
 
-// SubmitRequest asks for one inference.
+// SubmitRequest asks for one answer. What is asked is Prompt, Chat or Input: which of them is set says
+// the job's type.
 type SubmitRequest struct {
 	// Prompt is 1 to 262,144 bytes of UTF-8.
 	Prompt string
+	// Chat is a conversation to go on with; nil: this is no chat. [ParseAnswer] reads its result,
+	// [ChatStream] the answer as it is made.
+	Chat *Chat
+	// Input are texts to make vectors of, 1 to 256; nil: this is no embedding. [ParseVectors] reads its
+	// result.
+	Input []string
 	// Model is the model's name, such as "llama3.2:latest"; without a tag, ":latest".
 	Model string
 	// Options are sampling options; zero: the engine's or the model's own.
@@ -208,14 +213,42 @@ func pages[M, T any](fetch func(token string) ([]M, string, error), read func(M)
 	}
 }
 
+// Type gives the type of the job that is asked for.
+func (r SubmitRequest) Type() string {
+	switch {
+	case r.Chat != nil:
+		return TypeChat
+	case r.Input != nil:
+		return TypeEmbedding
+	default:
+		return TypeInference
+	}
+}
+
+// Content gives what is asked, as [Payload] has it. Errors: [ErrMalformed].
+func (r SubmitRequest) Content() (string, error) {
+	switch r.Type() {
+	case TypeChat:
+		return r.Chat.Content()
+	case TypeEmbedding:
+		return EmbeddingContent(r.Input)
+	default:
+		return r.Prompt, nil
+	}
+}
+
 func (r SubmitRequest) message() *coordinatorv1.SubmitJobRequest {
 	m := &coordinatorv1.SubmitJobRequest{
-		Type:      typeInference,
+		Type:      r.Type(),
 		Prompt:    r.Prompt,
+		Input:     r.Input,
 		Model:     r.Model,
 		Options:   r.Options.message(),
 		Timeouts:  r.Timeouts.message(),
 		RequestId: r.RequestID,
+	}
+	if r.Chat != nil {
+		m.Messages, m.Tools = r.Chat.message()
 	}
 	if r.MaxPrice != 0 {
 		m.MaxPrice = r.MaxPrice.String()
@@ -229,12 +262,31 @@ func (r SubmitRequest) message() *coordinatorv1.SubmitJobRequest {
 	return m
 }
 
+func (c Chat) message() (messages []*coordinatorv1.ChatMessage, tools []*coordinatorv1.ChatTool) {
+	for _, m := range c.Messages {
+		message := &coordinatorv1.ChatMessage{
+			Role: m.Role, Content: m.Content, Thinking: m.Thinking, Images: m.Images,
+			ToolName: m.ToolName, ToolCallId: m.ToolCallID,
+		}
+		for _, call := range m.ToolCalls {
+			message.ToolCalls = append(message.ToolCalls,
+				&coordinatorv1.ChatToolCall{Id: call.ID, Name: call.Name, Arguments: call.Arguments})
+		}
+		messages = append(messages, message)
+	}
+	for _, t := range c.Tools {
+		tools = append(tools, &coordinatorv1.ChatTool{Name: t.Name, Description: t.Description, Parameters: t.Parameters})
+	}
+	return messages, tools
+}
+
 func (o Options) message() *coordinatorv1.JobOptions {
 	m := &coordinatorv1.JobOptions{
 		Temperature: o.Temperature, NumPredict: o.NumPredict, TopP: o.TopP, TopK: o.TopK,
 		MinP: o.MinP, RepeatPenalty: o.RepeatPenalty, Seed: o.Seed, Stop: o.Stop,
+		Format: o.Format,
 	}
-	if len(m.GetStop()) == 0 && m.Temperature == nil && m.NumPredict == nil && m.TopP == nil && m.TopK == nil &&
+	if len(m.GetStop()) == 0 && m.GetFormat() == "" && m.Temperature == nil && m.NumPredict == nil && m.TopP == nil && m.TopK == nil &&
 		m.MinP == nil && m.RepeatPenalty == nil && m.Seed == nil {
 		return nil
 	}

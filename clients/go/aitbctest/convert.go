@@ -24,7 +24,14 @@ func requestOf(m *coordinatorv1.SubmitJobRequest) (aitbc.SubmitRequest, error) {
 		req.Options = aitbc.Options{
 			Temperature: o.Temperature, NumPredict: o.NumPredict, TopP: o.TopP, TopK: o.TopK,
 			MinP: o.MinP, RepeatPenalty: o.RepeatPenalty, Seed: o.Seed, Stop: o.GetStop(),
+			Format: o.GetFormat(),
 		}
+	}
+	switch m.GetType() {
+	case aitbc.TypeChat:
+		req.Chat = chatOf(m)
+	case aitbc.TypeEmbedding:
+		req.Input = m.GetInput()
 	}
 	var err error
 	if m.GetMaxPrice() != "" {
@@ -38,6 +45,24 @@ func requestOf(m *coordinatorv1.SubmitJobRequest) (aitbc.SubmitRequest, error) {
 		}
 	}
 	return req, nil
+}
+
+func chatOf(m *coordinatorv1.SubmitJobRequest) *aitbc.Chat {
+	chat := &aitbc.Chat{}
+	for _, said := range m.GetMessages() {
+		message := aitbc.ChatMessage{
+			Role: said.GetRole(), Content: said.GetContent(), Thinking: said.GetThinking(), Images: said.GetImages(),
+			ToolName: said.GetToolName(), ToolCallID: said.GetToolCallId(),
+		}
+		for _, call := range said.GetToolCalls() {
+			message.ToolCalls = append(message.ToolCalls, aitbc.ChatToolCall{ID: call.GetId(), Name: call.GetName(), Arguments: call.GetArguments()})
+		}
+		chat.Messages = append(chat.Messages, message)
+	}
+	for _, tool := range m.GetTools() {
+		chat.Tools = append(chat.Tools, aitbc.ChatTool{Name: tool.GetName(), Description: tool.GetDescription(), Parameters: tool.GetParameters()})
+	}
+	return chat
 }
 
 // asError makes any error one of the contract's, with the code that its reason has.

@@ -52,9 +52,9 @@ type jobService struct {
 // SubmitJob runs the job at once, and shows so only later.
 func (s jobService) SubmitJob(ctx context.Context, req *coordinatorv1.SubmitJobRequest) (*coordinatorv1.SubmitJobResponse, error) {
 	switch {
-	case req.GetType() != "inference":
-		return nil, invalidField("type", "must be \"inference\"")
-	case req.GetPrompt() == "" || len(req.GetPrompt()) > maxPromptBytes:
+	case req.GetType() != aitbc.TypeInference && req.GetType() != aitbc.TypeChat && req.GetType() != aitbc.TypeEmbedding:
+		return nil, invalidField("type", "use one of: inference, chat, embedding")
+	case req.GetType() == aitbc.TypeInference && req.GetPrompt() == "" || len(req.GetPrompt()) > maxPromptBytes:
 		return nil, invalidField("prompt", "must be 1 to 262144 bytes")
 	case req.GetModel() == "":
 		return nil, invalidField("model", "must not be empty")

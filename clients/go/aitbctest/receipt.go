@@ -45,7 +45,11 @@ func newParties() (parties, error) {
 
 // receipt makes a job's receipt with everything signed.
 func (p parties) receipt(id aitbc.JobID, req aitbc.SubmitRequest, answer Answer, limit aitbc.Amount, now time.Time) (*coordinatorv1.Receipt, error) {
-	payload := aitbc.Payload{Type: "inference", Model: req.Model, Prompt: req.Prompt, Options: req.Options, ModelDigest: req.ModelDigest}
+	content, err := req.Content()
+	if err != nil {
+		return nil, err
+	}
+	payload := aitbc.Payload{Type: req.Type(), Model: req.Model, Prompt: content, Options: req.Options, ModelDigest: req.ModelDigest}
 	payloadHash, err := payload.Hash()
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -52,13 +53,17 @@ type Answer struct {
 	TotalTime time.Duration
 }
 
-// SeedAnswer answers every question as the seed document does.
-func SeedAnswer(context.Context, aitbc.SubmitRequest) (Answer, error) {
-	return Answer{
-		Text:        "Machine learning is a subset of artificial intelligence...",
-		ComputeTime: 12500 * time.Millisecond,
-		TotalTime:   17 * time.Second,
-	}, nil
+// SeedAnswer answers every question as the seed document does, a chat with that as the assistant's
+// message, and texts with as many vectors.
+func SeedAnswer(_ context.Context, req aitbc.SubmitRequest) (Answer, error) {
+	text := "Machine learning is a subset of artificial intelligence..."
+	switch req.Type() {
+	case aitbc.TypeChat:
+		text = `{"role":"assistant","content":"` + text + `"}`
+	case aitbc.TypeEmbedding:
+		text = "[" + strings.TrimSuffix(strings.Repeat("[0.5,-0.25],", len(req.Input)), ",") + "]"
+	}
+	return Answer{Text: text, ComputeTime: 12500 * time.Millisecond, TotalTime: 17 * time.Second}, nil
 }
 
 // Server is a running coordinator in memory.

@@ -97,6 +97,10 @@ def number(x):
     return re.sub(r"e([+-])0*", r"e\1", text)
 
 
+def form(value):
+    return '"json"' if value == "json" else value
+
+
 def canonical(value):
     if isinstance(value, list):
         return "[" + ",".join(json.dumps(v, ensure_ascii=False) for v in value) + "]"
@@ -165,13 +169,18 @@ def vector(kind, name, signer, fields, body, **more):
     return sha(body)
 
 
-def payload(name, prompt, pinned, options):
-    keys = {"MinP": "min_p", "NumPredict": "num_predict", "RepeatPenalty": "repeat_penalty", "Seed": "seed",
+def content(value):
+    """RFC 8785 of what has no numbers and only ASCII names."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def payload(name, prompt, pinned, options, kind="inference"):
+    keys = {"Format": "format", "MinP": "min_p", "NumPredict": "num_predict", "RepeatPenalty": "repeat_penalty", "Seed": "seed",
             "Stop": "stop", "Temperature": "temperature", "TopK": "top_k", "TopP": "top_p"}
-    named = sorted((keys[k], canonical(v)) for k, v in options.items())
-    body = text("aitbc/payload/v1") + text("inference") + text(MODEL) + pinned + text(prompt) + u32(len(named))
+    named = sorted((keys[k], form(v) if k == "Format" else canonical(v)) for k, v in options.items())
+    body = text("aitbc/payload/v1") + text(kind) + text(MODEL) + pinned + text(prompt) + u32(len(named))
     body += b"".join(text(k) + text(v) for k, v in named)
-    fields = {"Type": "inference", "Model": MODEL, "ModelDigest": pinned.hex(), "Prompt": prompt, "Options": options}
+    fields = {"Type": kind, "Model": MODEL, "ModelDigest": pinned.hex(), "Prompt": prompt, "Options": options}
     return vector("payload", name, None, fields, body)
 
 
@@ -187,6 +196,18 @@ def main():
     payload("everything set, with awkward numbers and texts", "Grüße, 世界 \u0000\n", DIGEST,
             {"MinP": 1e-7, "NumPredict": 1, "RepeatPenalty": 1.0, "Seed": 2**31 - 1, "TopK": 40, "TopP": 0.00001,
              "Temperature": 0.0, "Stop": ["<|end|>&", "\u2028\u2029", "\"\\\b\f\n\r\t\u0000\u001f\u007f", "é世😀"]})
+    call = {"id": "call_1", "name": "weather", "arguments": '{"city": "Graz"}'}
+    tool = {"name": "weather", "description": "The weather of a city.",
+            "parameters": '{"type":"object","properties":{"city":{"type":"string"}}}'}
+    payload("a chat with a picture and tools", content({
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "\u2028 \"Wetter\"?\n", "images": ["iVBORw0="]},
+            {"role": "assistant", "thinking": "Hm.", "tool_calls": [call]},
+            {"role": "tool", "tool_name": "weather", "tool_call_id": "call_1", "content": "{}"}],
+        "tools": [tool]}), bytes(32), {"Format": '{"type":"object", "properties":{"b":{},"a":{}}}'}, "chat")
+    payload("an embedding of two texts", content(["one", "zwei\t"]), bytes(32), {}, "embedding")
+    payload("any JSON", "List three animals.", bytes(32), {"Format": "json", "Seed": 1})
     order_commitment = commitment("of a payload", asked)
     result_commitment = commitment("of a result", sha(RESULT.encode()))
 

@@ -16,6 +16,8 @@ import (
 // body is a request body on its way from JSON to a message.
 type body struct {
 	message protoreflect.Message
+	// takesJSON says that the message has texts of JSON in it.
+	takesJSON bool
 	// given are the top-level fields that the JSON had.
 	given []string
 }
@@ -27,6 +29,9 @@ func (b *body) decode(content []byte) []apierr.Violation {
 	}
 	if fault := syntaxFault(content); fault != "" {
 		return []apierr.Violation{{Field: "body", Remedy: fault}}
+	}
+	if b.takesJSON {
+		content = quoteJSON(b.message.Descriptor(), content)
 	}
 	members, err := membersOf(content)
 	if err != nil {

@@ -33,8 +33,10 @@ func textBytes(message protoreflect.MessageDescriptor, nesting int) int64 {
 			count, rules = int64(rules.GetRepeated().GetMaxItems()), rules.GetRepeated().GetItems()
 		}
 		switch {
+		case field.Message() != nil && field.IsList():
+			// As long as the rules allow it would be huge; who takes the list bounds the whole of it.
 		case field.Message() != nil && nesting > 0:
-			sum += count * textBytes(field.Message(), nesting-1)
+			sum += textBytes(field.Message(), nesting-1)
 		case field.Message() == nil:
 			sum += count * longest(rules)
 		}

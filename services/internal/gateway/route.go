@@ -24,6 +24,8 @@ type route struct {
 	hasBody bool
 	// maxBody bounds the body, in bytes.
 	maxBody int64
+	// takesJSON: the input has texts of JSON in it.
+	takesJSON bool
 	// streams: the call lasts as long as its events do.
 	streams bool
 	// pathFields are the fields that the path gives.
@@ -72,6 +74,8 @@ func newRoute(method protoreflect.MethodDescriptor, rule *annotations.HttpRule) 
 		method:  fmt.Sprintf("/%s/%s", method.Parent().FullName(), method.Name()),
 		input:   input,
 		hasBody: rule.GetBody() == "*",
+
+		takesJSON: takesJSON(method.Input(), maxNesting),
 	}
 	for _, match := range anyVariable.FindAllStringSubmatch(template, -1) {
 		r.pathFields = append(r.pathFields, match[1])

@@ -60,7 +60,7 @@ func (g *Gateway) prepare(w http.ResponseWriter, r *http.Request, route *route, 
 	if fault != nil {
 		return fault
 	}
-	body := &body{message: route.input.New()}
+	body := &body{message: route.input.New(), takesJSON: route.takesJSON}
 	violations = append(violations, body.decode(content)...)
 	violations = append(violations, body.checkPath(route, params)...)
 	violations = append(violations, body.takeIdempotencyKey(r.Header.Values(idempotencyHeader))...)

@@ -229,6 +229,7 @@ func TestAllViolationsAreNamedWithARemedy(t *testing.T) {
 	topK, temperature := int32(0), 3.5
 	_, err := coordinatorv1.NewJobServiceClient(f.conn).SubmitJob(t.Context(), &coordinatorv1.SubmitJobRequest{
 		Type:        "training",
+		Prompt:      strings.Repeat("p", 262145),
 		Model:       "bad model",
 		Options:     &coordinatorv1.JobOptions{TopK: &topK, Temperature: &temperature, Stop: []string{"ok", ""}},
 		Timeouts:    &coordinatorv1.JobTimeouts{Queue: durationpb.New(2 * time.Hour)},
@@ -239,8 +240,8 @@ func TestAllViolationsAreNamedWithARemedy(t *testing.T) {
 	e, ok := apierr.FromStatus(status.Convert(err))
 	require.True(t, ok)
 	require.Equal(t, []apierr.Violation{
-		{Field: "type", Remedy: "use one of: inference"},
-		{Field: "prompt", Remedy: "must not be empty"},
+		{Field: "type", Remedy: "use one of: inference, chat, embedding"},
+		{Field: "prompt", Remedy: "must be at most 262144 bytes long, got 262145"},
 		{Field: "model", Remedy: "must match ^[A-Za-z0-9][A-Za-z0-9._:/-]*$"},
 		{Field: "options.temperature", Remedy: "must be greater than or equal to 0 and less than or equal to 2"},
 		{Field: "options.top_k", Remedy: "must be greater than or equal to 1 and less than or equal to 1000"},

@@ -49,6 +49,8 @@ func metricsMessage(c *job.Completion) *coordinatorv1.JobMetrics {
 	return &coordinatorv1.JobMetrics{
 		ComputeTime:     float64(c.Statement.ComputeUS) / microsecondsPerSecond,
 		TokensGenerated: int32(c.Statement.OutputTokens),
+		PromptTokens:    int32(c.Statement.PromptTokens),
+		FinishReason:    c.FinishReason,
 		GpuUtilization:  c.GPUUtilization,
 	}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"math"
@@ -96,9 +97,10 @@ func completionOf(r *coordinatorv1.CompleteJobRequest) (dispatch.Completion, err
 		Attempt:        uint32(r.GetAttempt()),
 		Result:         r.GetResult(),
 		ComputeUS:      int64(math.Round(r.GetMetrics().GetComputeTime() * microsecondsPerSecond)),
-		PromptTokens:   uint32(r.GetPromptTokens()),
+		PromptTokens:   uint32(cmp.Or(r.GetPromptTokens(), r.GetMetrics().GetPromptTokens())),
 		OutputTokens:   uint32(r.GetMetrics().GetTokensGenerated()),
 		Engine:         r.GetEngine(),
+		FinishReason:   r.GetMetrics().GetFinishReason(),
 		GPUUtilization: r.GetMetrics().GpuUtilization,
 	}
 	var err error
@@ -159,5 +161,6 @@ func optionsMessage(o aitbc.Options) *coordinatorv1.JobOptions {
 		RepeatPenalty: o.RepeatPenalty,
 		Seed:          o.Seed,
 		Stop:          o.Stop,
+		Format:        o.Format,
 	}
 }

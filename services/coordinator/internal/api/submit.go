@@ -16,7 +16,6 @@ func submitRequest(client aitbc.AccountID, r *coordinatorv1.SubmitJobRequest) (d
 		RequestID: r.GetRequestId(),
 		Type:      r.GetType(),
 		Model:     r.GetModel(),
-		Prompt:    r.GetPrompt(),
 		Options:   options(r.GetOptions()),
 		// An absent timeout is a nil duration, which is zero: the default.
 		Queue:     r.GetTimeouts().GetQueue().AsDuration(),
@@ -24,6 +23,12 @@ func submitRequest(client aitbc.AccountID, r *coordinatorv1.SubmitJobRequest) (d
 		Total:     r.GetTimeouts().GetTotal().AsDuration(),
 	}
 	var err error
+	if request.Prompt, err = content(r); err != nil {
+		return request, err
+	}
+	if err := checkFormat(r.GetOptions().GetFormat()); err != nil {
+		return request, err
+	}
 	if request.Digest, err = parseDigest("model_digest", r.GetModelDigest()); err != nil {
 		return request, err
 	}
@@ -58,6 +63,7 @@ func options(o *coordinatorv1.JobOptions) aitbc.Options {
 		RepeatPenalty: o.RepeatPenalty,
 		Seed:          o.Seed,
 		Stop:          o.GetStop(),
+		Format:        o.GetFormat(),
 	}
 }
 

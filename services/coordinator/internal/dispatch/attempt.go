@@ -236,7 +236,7 @@ func (d *Dispatcher) CompleteParts(ctx context.Context, miner aitbc.AccountID, c
 	}
 	return d.complete(ctx, miner, Result{
 		JobID: c.JobID, Attempt: c.Attempt, Result: c.Result,
-		Statement: statement.SigningBytes(), Signature: c.Signature, GPUUtilization: c.GPUUtilization,
+		Statement: statement.SigningBytes(), Signature: c.Signature, FinishReason: c.FinishReason, GPUUtilization: c.GPUUtilization,
 	}, false)
 }
 

@@ -16,13 +16,13 @@ type SubmitRequest struct {
 	Client aitbc.AccountID
 	// RequestID is the idempotency key; empty: none.
 	RequestID string
-	// Type is job.TypeInference.
+	// Type is aitbc.TypeInference, aitbc.TypeChat or aitbc.TypeEmbedding.
 	Type string
 	// Model is the model's name; without a tag, ":latest".
 	Model string
 	// Digest pins the model; zero: any.
 	Digest aitbc.Hash
-	// Prompt and Options are the payload.
+	// Prompt and Options are the payload; the prompt of a chat and of an embedding is its content.
 	Prompt  string
 	Options aitbc.Options
 	// MaxPrice is the escrow, and limits execution to what it pays for; 0: price x execution limit.
@@ -74,6 +74,9 @@ type Result struct {
 	// Statement is the statement's signing bytes, Signature the miner's signature of them.
 	Statement []byte
 	Signature []byte
+	// FinishReason is why the answer ended, by the miner's word: "stop", "length", "tool_calls"; empty:
+	// it did not say.
+	FinishReason string
 	// GPUUtilization is the device's mean use, 0 to 1; nil: no GPU.
 	GPUUtilization *float64
 }
@@ -98,6 +101,9 @@ type Completion struct {
 	Engine string
 	// ModelDigest is what ran; zero: the lease's.
 	ModelDigest aitbc.Hash
+	// FinishReason is why the answer ended, by the miner's word: "stop", "length", "tool_calls"; empty:
+	// it did not say.
+	FinishReason string
 	// GPUUtilization is the device's mean use, 0 to 1; nil: no GPU.
 	GPUUtilization *float64
 }

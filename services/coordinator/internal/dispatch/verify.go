@@ -51,6 +51,8 @@ func verify(now time.Time, j job.Job, key ed25519.PublicKey, r Result) (job.Comp
 		fault = rejected("the statement says stopped, and nobody asked for that")
 	case !aitbc.Verify(key, r.Statement, r.Signature):
 		fault = rejected("the signature is not the miner's")
+	default:
+		fault = checkForm(j.Type, r.Result)
 	}
 	if fault != nil {
 		return job.Completion{}, fault
@@ -62,9 +64,25 @@ func verify(now time.Time, j job.Job, key ed25519.PublicKey, r Result) (job.Comp
 		MinerKey:       bytes.Clone(key),
 		MeteredUS:      min(s.ComputeUS, operatorUS, j.Order.ExecutionLimitUS),
 		OperatorUS:     operatorUS,
+		FinishReason:   r.FinishReason,
 		GPUUtilization: r.GPUUtilization,
 		At:             now,
 	}, nil
+}
+
+// checkForm holds a result to the form that its job's type has: who reads it relies on that.
+func checkForm(kind, result string) error {
+	var err error
+	switch kind {
+	case aitbc.TypeChat:
+		_, err = aitbc.ParseAnswer(result)
+	case aitbc.TypeEmbedding:
+		_, err = aitbc.ParseVectors(result)
+	}
+	if err != nil {
+		return rejected("it is no answer of the type %s: %s", kind, err)
+	}
+	return nil
 }
 
 // mayStop reports whether a miner may end an attempt early and be paid for what it did: it was

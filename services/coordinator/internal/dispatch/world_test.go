@@ -110,7 +110,7 @@ func (w *world) restart() {
 }
 
 func request() dispatch.SubmitRequest {
-	return dispatch.SubmitRequest{Client: clientID, Type: job.TypeInference, Model: "tiny", Prompt: "What is machine learning?"}
+	return dispatch.SubmitRequest{Client: clientID, Type: aitbc.TypeInference, Model: "tiny", Prompt: "What is machine learning?"}
 }
 
 // submit submits a job; edits change the request before.

@@ -29,7 +29,7 @@ func leasedJob() job.Job {
 			ChainID: "aitbc-test", Client: client, Operator: aitbc.AccountOf(operatorKey), JobID: jobID,
 			Price: 20_000, MaxPrice: 6_000_000, ExecutionLimitUS: 300_000_000,
 		},
-		Salt: aitbc.Salt{4}, Type: job.TypeInference, Model: "llama3.2:latest", MaxAttempts: 3,
+		Salt: aitbc.Salt{4}, Type: aitbc.TypeInference, Model: "llama3.2:latest", MaxAttempts: 3,
 		Phase: job.Leased, Attempt: 1, Miner: miner, ModelDigest: aitbc.Hash{5},
 		LeaseIssuedUS: submittedAt.Add(3 * time.Second).UnixMicro(), LeaseSignature: []byte("lease signature"),
 		SubmittedAt: submittedAt, QueuedAt: submittedAt.Add(time.Second), LeasedAt: submittedAt.Add(3 * time.Second),

@@ -101,6 +101,58 @@ func TestAllFieldsOfASubmissionArrive(t *testing.T) {
 	}}, w.submitted)
 }
 
+func TestAChatArrivesAsItsContent(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	p := serve(t, w, auth.DefaultLimitConfig())
+	// Schemas may stand as themselves: their bytes are taken as they are.
+	body := `{"type":"chat","model":"m","messages":[{"role":"user","content":"Hi","images":["iVBORw0="]},
+		{"role":"assistant","tool_calls":[{"name":"f","arguments":{"z": 1,"a":2}}]},{"role":"tool","tool_name":"f","content":"3"}],
+		"tools":[{"name":"f","description":"d","parameters":{"type":"object", "properties":{"z":{},"a":{}}}}],
+		"options":{"format":{"type":"object","properties":{"z":{},"a":{}}}}}`
+	answer := p.do(t, "POST", "/v1/jobs", body, "X-Api-Key", clientKey)
+	require.Equal(t, 200, answer.StatusCode, readAll(t, answer))
+	answer = p.do(t, "POST", "/v1/jobs", `{"type":"embedding","model":"m","input":["a","b"]}`, "X-Api-Key", clientKey)
+	require.Equal(t, 200, answer.StatusCode, readAll(t, answer))
+	require.Equal(t, []dispatch.SubmitRequest{
+		{
+			Client: client, Type: "chat", Model: "m",
+			Prompt: `{"messages":[{"content":"Hi","images":["iVBORw0="],"role":"user"},` +
+				`{"role":"assistant","tool_calls":[{"arguments":"{\"z\": 1,\"a\":2}","name":"f"}]},` +
+				`{"content":"3","role":"tool","tool_name":"f"}],` +
+				`"tools":[{"description":"d","name":"f","parameters":"{\"type\":\"object\", \"properties\":{\"z\":{},\"a\":{}}}"}]}`,
+			Options: aitbc.Options{Format: `{"type":"object","properties":{"z":{},"a":{}}}`},
+		},
+		{Client: client, Type: "embedding", Model: "m", Prompt: `["a","b"]`},
+	}, w.submitted)
+}
+
+func TestWhatDoesNotBelongToATypeIsRefusedByField(t *testing.T) {
+	t.Parallel()
+	tests := map[string]refused{}
+	for body, want := range map[string]string{
+		`{"type":"inference","model":"m"}`:                                                                                   "prompt: must not be empty for the type inference",
+		`{"type":"chat","model":"m"}`:                                                                                        "messages: must not be empty for the type chat",
+		`{"type":"embedding","model":"m"}`:                                                                                   "input: must not be empty for the type embedding",
+		`{"type":"inference","model":"m","prompt":"p","tools":[{"name":"f"}]}`:                                               "tools: is for the type chat, this is inference: leave it out",
+		`{"type":"chat","model":"m","prompt":"p","messages":[{"role":"user","content":"Hi"}]}`:                               "prompt: is for the type inference, this is chat: leave it out",
+		`{"type":"embedding","model":"m","input":["a"],"options":{"seed":1}}`:                                                "options: have no meaning for the type embedding: leave them out",
+		`{"type":"embedding","model":"m","input":["a",""]}`:                                                                  "input[1]: must not be empty",
+		`{"type":"chat","model":"m","messages":[{"role":"boss","content":"Hi"}]}`:                                            "messages[0].role: use one of: system, user, assistant, tool",
+		`{"type":"chat","model":"m","messages":[{"role":"user"}]}`:                                                           "messages[0].content: must not be empty, but beside images or tool calls",
+		`{"type":"chat","model":"m","messages":[{"role":"user","content":"a","tool_name":"f"}]}`:                             "messages[0].tool_name: is for the role tool, this is user: leave it out",
+		`{"type":"chat","model":"m","messages":[{"role":"assistant","tool_calls":[{"name":"f","arguments":"[]"}]}]}`:         "messages[0].tool_calls[0].arguments: must be the text of a JSON object",
+		`{"type":"chat","model":"m","messages":[{"role":"user","content":"a"}],"tools":[{"name":"f","parameters":"{"}]}`:     "tools[0].parameters: must be the text of a JSON object",
+		`{"type":"chat","model":"m","messages":[{"role":"user","content":"` + strings.Repeat("x", aitbc.MaxContent) + `"}]}`: "messages: must have at most 1048576 bytes in all, got 1048619",
+		`{"type":"inference","model":"m","prompt":"p","options":{"format":"xml"}}`:                                           `options.format: must be "json" or the text of a JSON schema, which is an object`,
+		`{"type":"inference","model":"m","prompt":"p","options":{"num_ctx":4096}}`:                                           "options.num_ctx: is an unknown field; known here: temperature, num_predict, top_p, top_k, min_p, repeat_penalty, seed, stop, format",
+		`{"type":"inference","model":"m","prompt":"p","keep_alive":"1h"}`:                                                    "keep_alive: is an unknown field; known here: type, prompt, model, options, max_price, timeouts, request_id, model_digest, order, messages, tools, input",
+	} {
+		tests[want] = refused{verb: "POST", path: "/v1/jobs", body: body, want: []string{want}}
+	}
+	requireRefused(t, tests)
+}
+
 // refused is a request with the fields that its refusal must name.
 type refused struct {
 	verb, path, body string
@@ -132,16 +184,16 @@ func TestBodiesThatDoNotFitAreRefusedByField(t *testing.T) {
 	requireRefused(t, map[string]refused{
 		"no fields at all": {
 			verb: "POST", path: "/v1/jobs", body: "",
-			want: []string{"type: use one of: inference", "prompt: must not be empty", "model: must not be empty"},
+			want: []string{"type: use one of: inference, chat, embedding", "model: must not be empty"},
 		},
 		"unknown field": {
 			verb: "POST", path: "/v1/jobs", body: `{"type":"inference","prompt":"p","model":"m","promt":"x"}`,
-			want: []string{"promt: is an unknown field; known here: type, prompt, model, options, max_price, timeouts, request_id, model_digest, order"},
+			want: []string{"promt: is an unknown field; known here: type, prompt, model, options, max_price, timeouts, request_id, model_digest, order, messages, tools, input"},
 		},
 		"unknown nested field and a wrong type": {
 			verb: "POST", path: "/v1/jobs", body: `{"options":{"temprature":1,"top_k":"many","stop":["a",1]},"timeouts":{"queue":60}}`,
 			want: []string{
-				"options.temprature: is an unknown field; known here: temperature, num_predict, top_p, top_k, min_p, repeat_penalty, seed, stop",
+				"options.temprature: is an unknown field; known here: temperature, num_predict, top_p, top_k, min_p, repeat_penalty, seed, stop, format",
 				"options.top_k: must be a whole number of 32 bits",
 				"options.stop[1]: must be text in UTF-8",
 				`timeouts.queue: must be seconds as text, such as "60s"`,
@@ -149,7 +201,7 @@ func TestBodiesThatDoNotFitAreRefusedByField(t *testing.T) {
 		},
 		"camelCase is not the contract's": {
 			verb: "POST", path: "/v1/jobs", body: `{"maxPrice":"1aitbc"}`,
-			want: []string{"maxPrice: is an unknown field; known here: type, prompt, model, options, max_price, timeouts, request_id, model_digest, order"},
+			want: []string{"maxPrice: is an unknown field; known here: type, prompt, model, options, max_price, timeouts, request_id, model_digest, order, messages, tools, input"},
 		},
 		"a field twice": {
 			verb: "POST", path: "/v1/jobs", body: `{"prompt":"a","prompt":"b"}`,

@@ -46,9 +46,6 @@ const (
 	StatusCancelled Status = "cancelled"
 )
 
-// TypeInference is the only type of job so far.
-const TypeInference = "inference"
-
 // Job is everything about a job but its prompt (Payload) and its result, which are kept apart
 // because they are large. It is a value: transitions change a copy.
 type Job struct {
@@ -130,6 +127,8 @@ type Failure struct {
 func (f Failure) IsZero() bool { return f.Reason == coordinatorv1.ErrorReason_ERROR_REASON_UNSPECIFIED }
 
 // Payload is the large part of what was asked for. Type, Model and ModelDigest are the job's.
+// Prompt is hashed, kept and handed on as it is: of a chat and of an embedding it is the content, a
+// JSON text.
 type Payload struct {
 	Prompt  string
 	Options aitbc.Options
@@ -150,6 +149,9 @@ type Completion struct {
 	OperatorUS int64
 	// AcceptanceSignature is the operator's signature of the acceptance.
 	AcceptanceSignature []byte
+	// FinishReason is why the answer ended, by the miner's word: "stop", "length", "tool_calls"; empty:
+	// it did not say.
+	FinishReason string
 	// GPUUtilization is the device's mean use, 0 to 1; nil: no GPU.
 	GPUUtilization *float64
 	// At is when it was accepted.

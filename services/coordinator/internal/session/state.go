@@ -65,3 +65,13 @@ func utilization(m *coordinatorv1.JobMetrics) *float64 {
 	}
 	return m.GpuUtilization
 }
+
+// finishReason gives why the answer ended, in the contract's words; another word is none.
+func finishReason(m *coordinatorv1.JobMetrics) string {
+	switch reason := m.GetFinishReason(); reason {
+	case "stop", "length", "tool_calls":
+		return reason
+	default:
+		return ""
+	}
+}

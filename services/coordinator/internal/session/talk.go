@@ -161,6 +161,7 @@ func (t *talk) result(ctx context.Context, m *coordinatorv1.AttemptResult) error
 		Result:         m.GetResult(),
 		Statement:      m.GetStatementBody(),
 		Signature:      m.GetStatementSignature(),
+		FinishReason:   finishReason(m.GetMetrics()),
 		GPUUtilization: utilization(m.GetMetrics()),
 	})
 	if err != nil {

@@ -79,7 +79,8 @@ func (r *Runner) attempt(ctx context.Context, x *run) outcome {
 	stopWatch := r.watch(ctx)
 	out := outcome{engine: engine}
 	out.answer, out.err = r.deps.Executor.Generate(ctx, executor.Request{
-		Model: model, Prompt: j.wire.GetPrompt(), Options: options(j.wire.GetOptions()), Limit: j.limit,
+		Type: j.wire.GetType(), Model: model, Prompt: j.wire.GetPrompt(), Options: options(j.wire.GetOptions()),
+		Limit: j.limit,
 		Heard: func(piece string) { r.hear(x, piece) },
 	})
 	out.use = stopWatch()

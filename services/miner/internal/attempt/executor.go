@@ -10,7 +10,7 @@ import (
 // Executor is an engine. Its methods are called from several goroutines at once and return when
 // ctx ends. Package executortest specifies it.
 type Executor interface {
-	// Generate runs one prompt. It returns a complete answer, or an error beside what was done
+	// Generate makes one answer. It returns a complete answer, or an error beside what was done
 	// until then: an [*executor.Failure], or one that wraps ctx's cause.
 	Generate(ctx context.Context, request executor.Request) (executor.Answer, error)
 	// Digest gives the digest of one model as it is now. Errors: [*executor.Failure].

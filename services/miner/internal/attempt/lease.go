@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,9 +24,6 @@ type Operator struct {
 	// Key is its public key.
 	Key ed25519.PublicKey
 }
-
-// inference is the one type of job.
-const inference = "inference"
 
 // job is a lease that was checked.
 type job struct {
@@ -72,7 +70,7 @@ func readLease(op Operator, self aitbc.AccountID, wire *coordinatorv1.Lease) (jo
 		return job{}, badLease("its id, job or attempt is not the signed one")
 	case lease.Model != wire.GetModel() || hex.EncodeToString(lease.ModelDigest[:]) != wire.GetModelDigest():
 		return job{}, badLease("its model is not the signed one")
-	case wire.GetType() != inference:
+	case !slices.Contains([]string{aitbc.TypeInference, aitbc.TypeChat, aitbc.TypeEmbedding}, wire.GetType()):
 		return job{}, badLease("type %q is unknown", wire.GetType())
 	case j.limit <= 0:
 		return job{}, badLease("it has no execution limit")
@@ -87,7 +85,7 @@ func readLease(op Operator, self aitbc.AccountID, wire *coordinatorv1.Lease) (jo
 // commits to the model's name as the client wrote it, with or without ":latest", and to the digest
 // only when the client pinned it.
 func (j job) checkPayload() error {
-	payload := aitbc.Payload{Type: j.wire.GetType(), Prompt: j.wire.GetPrompt(), Options: aitbc.Options(options(j.wire.GetOptions()))}
+	payload := aitbc.Payload{Type: j.wire.GetType(), Prompt: j.wire.GetPrompt(), Options: options(j.wire.GetOptions())}
 	for _, payload.Model = range []string{j.lease.Model, strings.TrimSuffix(j.lease.Model, ":latest")} {
 		for _, payload.ModelDigest = range []aitbc.Hash{{}, j.lease.ModelDigest} {
 			hash, err := payload.Hash()
@@ -103,13 +101,14 @@ func (j job) checkPayload() error {
 }
 
 // options gives the sampling options that are set.
-func options(o *coordinatorv1.JobOptions) executor.Options {
+func options(o *coordinatorv1.JobOptions) aitbc.Options {
 	if o == nil {
-		return executor.Options{}
+		return aitbc.Options{}
 	}
-	return executor.Options{
+	return aitbc.Options{
 		Temperature: o.Temperature, NumPredict: o.NumPredict, TopP: o.TopP, TopK: o.TopK,
 		MinP: o.MinP, RepeatPenalty: o.RepeatPenalty, Seed: o.Seed, Stop: o.GetStop(),
+		Format: o.GetFormat(),
 	}
 }
 

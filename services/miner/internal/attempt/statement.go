@@ -40,7 +40,9 @@ func (r *Runner) sign(x *run, out *outcome) error {
 		Result:  string(answer.Text),
 		Metrics: &coordinatorv1.JobMetrics{
 			ComputeTime:     answer.Compute.Seconds(),
+			PromptTokens:    int32(answer.PromptTokens),
 			TokensGenerated: int32(answer.OutputTokens),
+			FinishReason:    answer.FinishReason,
 			GpuUtilization:  out.use,
 		},
 		StatementBody:      body,

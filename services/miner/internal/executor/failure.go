@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/ollama/ollama/api"
 
@@ -50,8 +51,10 @@ var (
 
 // classify says why a generation ended without `done`. ctx is the caller's, run the one with the
 // execution limit. The client library gives nil for a stream that was cut, whatever cut it.
-func classify(ctx, run context.Context, request Request, err error) error {
+func classify(ctx, run context.Context, h *hearing, err error) error {
 	var status api.StatusError
+	var failure *Failure
+	request := h.request
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("generate: %w", context.Cause(ctx))
@@ -59,6 +62,10 @@ func classify(ctx, run context.Context, request Request, err error) error {
 		return &Failure{Reason: ExecutionLimit, Message: fmt.Sprintf("no answer within %v", request.Limit)}
 	case errors.Is(err, errTextTooLong):
 		return &Failure{Reason: EngineError, Message: fmt.Sprintf("the answer is longer than %d bytes", MaxText)}
+	case errors.As(err, &failure):
+		return failure
+	case err == nil && h.gaveUp():
+		return &Failure{Reason: Rejected, Message: "the model found no answer in the format that was asked for"}
 	case err == nil:
 		return &Failure{Reason: Incomplete, Message: "the engine's stream ended without done"}
 	case errors.As(err, &status):
@@ -78,7 +85,12 @@ func ofStatus(status api.StatusError, request Request) *Failure {
 		return &Failure{Reason: Overloaded, Message: "the engine is overloaded", Err: status}
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 		return &Failure{Reason: Rejected, Message: "the engine refused the request", Err: status}
-	default:
-		return &Failure{Reason: EngineError, Message: "the engine failed", Err: status}
 	}
+	// It calls these its own fault (Ollama 0.17.4).
+	for _, theirs := range []string{"invalid JSON schema in format", "invalid format:", "does not support embeddings"} {
+		if strings.Contains(status.ErrorMessage, theirs) {
+			return &Failure{Reason: Rejected, Message: "the engine refused the request", Err: status}
+		}
+	}
+	return &Failure{Reason: EngineError, Message: "the engine failed", Err: status}
 }

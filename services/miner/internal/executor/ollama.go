@@ -2,7 +2,6 @@ package executor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -88,58 +87,4 @@ func (o *Ollama) Digest(ctx context.Context, model string) (string, error) {
 		}
 	}
 	return "", &Failure{Reason: ModelNotFound, Message: fmt.Sprintf("the engine does not have model %s", model)}
-}
-
-// Generate runs one prompt. It returns a complete answer, or an error and what was done until
-// then: a [*Failure], or an error that wraps the cause when ctx ended.
-func (o *Ollama) Generate(ctx context.Context, request Request) (Answer, error) {
-	run, cancel := context.WithTimeoutCause(ctx, request.Limit, errLimit)
-	defer cancel()
-	stream, no := true, false
-	var answer Answer
-	var first, last time.Time
-	err := o.client.Generate(run, &api.GenerateRequest{
-		Model:    request.Model,
-		Prompt:   request.Prompt,
-		Stream:   &stream,
-		Truncate: &no,
-		Shift:    &no,
-		Options:  request.Options.values(),
-	}, func(chunk api.GenerateResponse) error {
-		if len(answer.Text)+len(chunk.Response) > MaxText {
-			return errTextTooLong
-		}
-		answer.Text = append(answer.Text, chunk.Response...)
-		if request.Heard != nil && chunk.Response != "" {
-			request.Heard(chunk.Response)
-		}
-		last = time.Now()
-		if first.IsZero() {
-			first = last
-		}
-		if !chunk.Done {
-			answer.OutputTokens++
-			return nil
-		}
-		return answer.complete(chunk.Metrics)
-	})
-	if answer.Complete && err == nil {
-		return answer, nil
-	}
-	answer.Complete = false
-	answer.Compute = last.Sub(first)
-	return answer, classify(ctx, run, request, err)
-}
-
-var errMetrics = errors.New("the engine's measurements are impossible")
-
-// complete takes over what the engine measured.
-func (a *Answer) complete(m api.Metrics) error {
-	if m.PromptEvalCount < 0 || m.EvalCount < 0 || m.PromptEvalDuration < 0 || m.EvalDuration < 0 {
-		return errMetrics
-	}
-	a.PromptTokens, a.OutputTokens = uint32(m.PromptEvalCount), uint32(m.EvalCount)
-	a.Compute = m.PromptEvalDuration + m.EvalDuration
-	a.Complete = true
-	return nil
 }

@@ -1,6 +1,7 @@
 package executor_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -9,9 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ollama/ollama/api"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	aitbc "github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/services/miner/internal/executor"
 	"github.com/aitbc/aitbc/services/miner/internal/executor/executortest"
 	"github.com/aitbc/aitbc/services/miner/internal/executor/ollamafake"
@@ -124,6 +127,91 @@ func TestFailuresKeepTheirClass(t *testing.T) {
 	}
 }
 
+// said has the engine answer a chat with these messages, and gives the whole answer.
+func said(t *testing.T, messages ...api.Message) executor.Answer {
+	t.Helper()
+	fake := ollamafake.Start(t)
+	fake.OnPrompt("Hello.", func(w http.ResponseWriter, _ *http.Request) {
+		for _, m := range messages {
+			ollamafake.ChatMessage(w, m)
+		}
+		ollamafake.ChatDone(w, 1, 99)
+	})
+	content, err := aitbc.Chat{Messages: []aitbc.ChatMessage{{Role: "user", Content: "Hello."}}}.Content()
+	require.NoError(t, err)
+	answer, err := open(t, fake.URL()).Generate(t.Context(),
+		executor.Request{Type: aitbc.TypeChat, Model: ollamafake.Model, Prompt: content, Limit: time.Minute})
+	require.NoError(t, err)
+	return answer
+}
+
+func TestAChatsAnswerIsOneMessage(t *testing.T) {
+	arguments := api.NewToolCallFunctionArguments()
+	arguments.Set("z", 1)
+	arguments.Set("a", "b")
+	call := api.ToolCall{ID: "call_1", Function: api.ToolCallFunction{Name: "f", Arguments: arguments}}
+	for name, c := range map[string]struct {
+		messages []api.Message
+		want     string
+		reason   string
+	}{
+		"nothing at all": {want: `{"role":"assistant","content":""}`, reason: executor.FinishStop},
+		"thinking, then content": {
+			messages: []api.Message{{Thinking: "Hm"}, {Thinking: "."}, {Content: "Yes"}, {Content: "\n"}},
+			want:     `{"role":"assistant","thinking":"Hm.","content":"Yes\n"}`, reason: executor.FinishStop,
+		},
+		"both in one piece": {
+			messages: []api.Message{{Thinking: "Hm", Content: "Yes"}, {Thinking: "too late"}, {Content: "!"}},
+			want:     `{"role":"assistant","thinking":"Hm","content":"Yes!"}`, reason: executor.FinishStop,
+		},
+		"a tool call": {
+			messages: []api.Message{{Thinking: "Hm"}, {ToolCalls: []api.ToolCall{call}}},
+			want: `{"role":"assistant","thinking":"Hm","content":"","tool_calls":` +
+				`[{"id":"call_1","name":"f","arguments":"{\"z\":1,\"a\":\"b\"}"}]}`,
+			reason: executor.FinishToolCalls,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer := said(t, c.messages...)
+			require.Equal(t, c.reason, answer.FinishReason)
+			require.Equal(t, c.want, string(answer.Text))
+			_, err := aitbc.ParseAnswer(c.want)
+			require.NoError(t, err)
+		})
+	}
+}
+
+func TestAStoppedChatIsAMessageToo(t *testing.T) {
+	fake := ollamafake.Start(t)
+	fake.OnPrompt("Hello.", func(w http.ResponseWriter, r *http.Request) {
+		ollamafake.ChatChunk(w, "one ")
+		<-r.Context().Done()
+	})
+	content, err := aitbc.Chat{Messages: []aitbc.ChatMessage{{Role: "user", Content: "Hello."}}}.Content()
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	answer, err := open(t, fake.URL()).Generate(ctx, executor.Request{
+		Type: aitbc.TypeChat, Model: ollamafake.Model, Prompt: content, Limit: time.Minute, Heard: func(string) { cancel() },
+	})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, `{"role":"assistant","content":"one "}`, string(answer.Text))
+	require.Equal(t, uint32(1), answer.OutputTokens)
+}
+
+func TestNoAnswerInTheFormatIsTheRequestsFault(t *testing.T) {
+	fake := ollamafake.Start(t)
+	fake.OnPrompt("list", func(w http.ResponseWriter, _ *http.Request) {
+		for range 30 {
+			ollamafake.Chunk(w, "\n")
+		}
+	})
+	_, err := open(t, fake.URL()).Generate(t.Context(), executor.Request{
+		Model: ollamafake.Model, Prompt: "list", Limit: time.Minute, Options: aitbc.Options{Format: aitbc.FormatJSON},
+	})
+	executortest.RequireFailure(t, err, executor.Rejected)
+	require.Equal(t, "json", fake.Requests()[0]["format"])
+}
+
 func TestTheLimitEndsAStreamThatHangs(t *testing.T) {
 	fake := ollamafake.Start(t)
 	fake.OnPrompt("hang", ollamafake.Hang("one ", "two"))
@@ -138,20 +226,20 @@ func TestTheLimitEndsAStreamThatHangs(t *testing.T) {
 func TestOnlySamplingOptionsReachTheEngine(t *testing.T) {
 	fake := ollamafake.Start(t)
 	o := open(t, fake.URL())
-	generate := func(options executor.Options) map[string]any {
+	generate := func(options aitbc.Options) map[string]any {
 		_, err := o.Generate(t.Context(), executor.Request{Model: ollamafake.Model, Prompt: "Hello", Limit: time.Minute, Options: options})
 		require.NoError(t, err)
 		requests := fake.Requests()
 		return requests[len(requests)-1]
 	}
-	request := generate(executor.Options{})
+	request := generate(aitbc.Options{})
 	require.Equal(t, false, request["truncate"])
 	require.Equal(t, false, request["shift"])
 	require.Equal(t, true, request["stream"])
 	require.Equal(t, map[string]any{"num_predict": 500.0}, request["options"])
 
 	half, seven := 0.5, int32(7)
-	request = generate(executor.Options{
+	request = generate(aitbc.Options{
 		Temperature: &half, NumPredict: &seven, TopP: &half, TopK: &seven, MinP: &half,
 		RepeatPenalty: &half, Seed: &seven, Stop: []string{"end"},
 	})

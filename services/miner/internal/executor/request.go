@@ -3,6 +3,8 @@ package executor
 import (
 	"strings"
 	"time"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
 )
 
 const (
@@ -14,14 +16,17 @@ const (
 	defaultTag = ":latest"
 )
 
-// Request is one prompt.
+// Request asks for one answer.
 type Request struct {
+	// Type is what to do: aitbc.TypeInference, which is the default, aitbc.TypeChat or
+	// aitbc.TypeEmbedding.
+	Type string
 	// Model is the model's full name.
 	Model string
-	// Prompt is passed as it is.
+	// Prompt is the prompt, passed as it is; of a chat and an embedding, the content.
 	Prompt string
 	// Options are the sampling options that were set.
-	Options Options
+	Options aitbc.Options
 	// Limit is how long the call may take. It must be positive.
 	Limit time.Duration
 	// Heard is given each piece of the answer as it comes: together they are Answer.Text. It must not
@@ -29,20 +34,8 @@ type Request struct {
 	Heard func(piece string)
 }
 
-// Options are sampling options; nil ones are the engine's or the model's own.
-type Options struct {
-	Temperature   *float64
-	NumPredict    *int32
-	TopP          *float64
-	TopK          *int32
-	MinP          *float64
-	RepeatPenalty *float64
-	Seed          *int32
-	Stop          []string
-}
-
 // values gives the options under the engine's names.
-func (o Options) values() map[string]any {
+func values(o aitbc.Options) map[string]any {
 	set := map[string]any{"num_predict": int32(DefaultNumPredict)}
 	put(set, "temperature", o.Temperature)
 	put(set, "num_predict", o.NumPredict)
@@ -65,7 +58,7 @@ func put[T any](set map[string]any, name string, value *T) {
 
 // Answer is what the engine said. Beside an error it holds what was done until then.
 type Answer struct {
-	// Text is the answer's bytes.
+	// Text is the answer's bytes: a text, or the JSON of an assistant's message or of vectors.
 	Text []byte
 	// PromptTokens and OutputTokens are the engine's counts. In an incomplete answer the first is
 	// unknown (0) and the second counts the chunks.
@@ -75,9 +68,18 @@ type Answer struct {
 	// incomplete answer it is the time from the first chunk to the last: the engine reports
 	// nothing then, and what came before the first chunk may have been waiting.
 	Compute time.Duration
+	// FinishReason is why the engine ended the answer: one of the words below; empty: it did not say.
+	FinishReason string
 	// Complete says that the engine ended the answer itself.
 	Complete bool
 }
+
+// The reasons why an engine ends an answer.
+const (
+	FinishStop      = "stop"
+	FinishLength    = "length"
+	FinishToolCalls = "tool_calls"
+)
 
 // Model is a model that the engine has.
 type Model struct {

@@ -36,12 +36,14 @@ type Job struct {
 	// Refines status. One of: escrowing, queued, leased, running, unknown (its miner's stream
 	// dropped), verifying, settling, done.
 	Phase string `protobuf:"bytes,3,opt,name=phase,proto3" json:"phase,omitempty"`
-	// What was asked for: `inference`.
+	// What was asked for: `inference`, `chat` or `embedding`.
 	Type string `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
 	// The model's name as submitted.
 	Model string `protobuf:"bytes,5,opt,name=model,proto3" json:"model,omitempty"`
 	// The answer, byte for byte as the miner signed it. Readable as soon as it is verified and
-	// durable, which is before `completed`. Empty until then.
+	// durable, which is before `completed`. Empty until then. Of an inference it is the text; of a
+	// chat, the assistant's ChatMessage as JSON; of an embedding, a JSON list with a vector (a list of
+	// numbers) for each input.
 	Result string `protobuf:"bytes,6,opt,name=result,proto3" json:"result,omitempty"`
 	// `receipt_` and the job's ULID; set once the receipt is on the ledger.
 	ReceiptId string `protobuf:"bytes,7,opt,name=receipt_id,json=receiptId,proto3" json:"receipt_id,omitempty"`
@@ -254,8 +256,14 @@ type JobMetrics struct {
 	TokensGenerated int32 `protobuf:"varint,2,opt,name=tokens_generated,json=tokensGenerated,proto3" json:"tokens_generated,omitempty"`
 	// Mean use of the device while the job ran, 0 to 1. Absent where there is no GPU.
 	GpuUtilization *float64 `protobuf:"fixed64,3,opt,name=gpu_utilization,json=gpuUtilization,proto3,oneof" json:"gpu_utilization,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Tokens of the prompt, as the engine counted them; 0: it did not say (a stopped answer).
+	PromptTokens int32 `protobuf:"varint,4,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
+	// Why the answer ended: `stop` (the model was done, or a stop text came), `length` (num_predict or
+	// the context was reached), `tool_calls` (the model wants tools called). The miner's word; empty:
+	// it did not say, or the answer was stopped.
+	FinishReason  string `protobuf:"bytes,5,opt,name=finish_reason,json=finishReason,proto3" json:"finish_reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *JobMetrics) Reset() {
@@ -307,6 +315,20 @@ func (x *JobMetrics) GetGpuUtilization() float64 {
 		return *x.GpuUtilization
 	}
 	return 0
+}
+
+func (x *JobMetrics) GetPromptTokens() int32 {
+	if x != nil {
+		return x.PromptTokens
+	}
+	return 0
+}
+
+func (x *JobMetrics) GetFinishReason() string {
+	if x != nil {
+		return x.FinishReason
+	}
+	return ""
 }
 
 // JobError is why a job did not complete.
@@ -449,7 +471,11 @@ type JobOptions struct {
 	// Seed of the sampler; the same seed gives the same answer on the same engine.
 	Seed *int32 `protobuf:"varint,7,opt,name=seed,proto3,oneof" json:"seed,omitempty"`
 	// Texts that end the answer; at most 8, each 1 to 64 bytes.
-	Stop          []string `protobuf:"bytes,8,rep,name=stop,proto3" json:"stop,omitempty"`
+	Stop []string `protobuf:"bytes,8,rep,name=stop,proto3" json:"stop,omitempty"`
+	// The form of the answer: `json`, or the text of a JSON schema, which is an object. It goes to the
+	// engine as it is, the order of its properties too. At most 65,536 bytes. Over REST the schema may
+	// stand as itself, not quoted.
+	Format        string `protobuf:"bytes,9,opt,name=format,proto3" json:"format,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -540,6 +566,241 @@ func (x *JobOptions) GetStop() []string {
 	return nil
 }
 
+func (x *JobOptions) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+// ChatMessage is one message of a chat.
+type ChatMessage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who speaks: `system`, `user`, `assistant` or `tool`.
+	Role string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	// What is said. It may be empty beside images or tool calls.
+	Content string `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	// What the assistant thought, apart from what it said.
+	Thinking string `protobuf:"bytes,3,opt,name=thinking,proto3" json:"thinking,omitempty"`
+	// Pictures, each a whole file such as a PNG, for models that see; at most 16.
+	Images [][]byte `protobuf:"bytes,4,rep,name=images,proto3" json:"images,omitempty"`
+	// Tools that the assistant wants called; at most 64.
+	ToolCalls []*ChatToolCall `protobuf:"bytes,5,rep,name=tool_calls,json=toolCalls,proto3" json:"tool_calls,omitempty"`
+	// In a message of a tool: which tool speaks.
+	ToolName string `protobuf:"bytes,6,opt,name=tool_name,json=toolName,proto3" json:"tool_name,omitempty"`
+	// In a message of a tool: the id of the call that it answers.
+	ToolCallId    string `protobuf:"bytes,7,opt,name=tool_call_id,json=toolCallId,proto3" json:"tool_call_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChatMessage) Reset() {
+	*x = ChatMessage{}
+	mi := &file_aitbc_coordinator_v1_job_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChatMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChatMessage) ProtoMessage() {}
+
+func (x *ChatMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_job_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChatMessage.ProtoReflect.Descriptor instead.
+func (*ChatMessage) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_job_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ChatMessage) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *ChatMessage) GetContent() string {
+	if x != nil {
+		return x.Content
+	}
+	return ""
+}
+
+func (x *ChatMessage) GetThinking() string {
+	if x != nil {
+		return x.Thinking
+	}
+	return ""
+}
+
+func (x *ChatMessage) GetImages() [][]byte {
+	if x != nil {
+		return x.Images
+	}
+	return nil
+}
+
+func (x *ChatMessage) GetToolCalls() []*ChatToolCall {
+	if x != nil {
+		return x.ToolCalls
+	}
+	return nil
+}
+
+func (x *ChatMessage) GetToolName() string {
+	if x != nil {
+		return x.ToolName
+	}
+	return ""
+}
+
+func (x *ChatMessage) GetToolCallId() string {
+	if x != nil {
+		return x.ToolCallId
+	}
+	return ""
+}
+
+// ChatToolCall is a call that the assistant wants made.
+type ChatToolCall struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the call.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The tool's name.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The text of a JSON object: the arguments. Over REST the object may stand as itself.
+	Arguments     string `protobuf:"bytes,3,opt,name=arguments,proto3" json:"arguments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChatToolCall) Reset() {
+	*x = ChatToolCall{}
+	mi := &file_aitbc_coordinator_v1_job_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChatToolCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChatToolCall) ProtoMessage() {}
+
+func (x *ChatToolCall) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_job_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChatToolCall.ProtoReflect.Descriptor instead.
+func (*ChatToolCall) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_job_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ChatToolCall) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ChatToolCall) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ChatToolCall) GetArguments() string {
+	if x != nil {
+		return x.Arguments
+	}
+	return ""
+}
+
+// ChatTool is a function that the model may want called. Nobody but the client calls it.
+type ChatTool struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The function's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it does, for the model.
+	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	// The text of the JSON schema of its arguments, an object. Over REST it may stand as itself.
+	Parameters    string `protobuf:"bytes,3,opt,name=parameters,proto3" json:"parameters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChatTool) Reset() {
+	*x = ChatTool{}
+	mi := &file_aitbc_coordinator_v1_job_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChatTool) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChatTool) ProtoMessage() {}
+
+func (x *ChatTool) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_job_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChatTool.ProtoReflect.Descriptor instead.
+func (*ChatTool) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_job_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ChatTool) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ChatTool) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *ChatTool) GetParameters() string {
+	if x != nil {
+		return x.Parameters
+	}
+	return ""
+}
+
 // JobTimeouts bound a job's life. In JSON each is text such as "60s".
 type JobTimeouts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -556,7 +817,7 @@ type JobTimeouts struct {
 
 func (x *JobTimeouts) Reset() {
 	*x = JobTimeouts{}
-	mi := &file_aitbc_coordinator_v1_job_proto_msgTypes[5]
+	mi := &file_aitbc_coordinator_v1_job_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -568,7 +829,7 @@ func (x *JobTimeouts) String() string {
 func (*JobTimeouts) ProtoMessage() {}
 
 func (x *JobTimeouts) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_job_proto_msgTypes[5]
+	mi := &file_aitbc_coordinator_v1_job_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -581,7 +842,7 @@ func (x *JobTimeouts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobTimeouts.ProtoReflect.Descriptor instead.
 func (*JobTimeouts) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_job_proto_rawDescGZIP(), []int{5}
+	return file_aitbc_coordinator_v1_job_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *JobTimeouts) GetQueue() *durationpb.Duration {
@@ -623,7 +884,7 @@ type SignedOrder struct {
 
 func (x *SignedOrder) Reset() {
 	*x = SignedOrder{}
-	mi := &file_aitbc_coordinator_v1_job_proto_msgTypes[6]
+	mi := &file_aitbc_coordinator_v1_job_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -635,7 +896,7 @@ func (x *SignedOrder) String() string {
 func (*SignedOrder) ProtoMessage() {}
 
 func (x *SignedOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_job_proto_msgTypes[6]
+	mi := &file_aitbc_coordinator_v1_job_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -648,7 +909,7 @@ func (x *SignedOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignedOrder.ProtoReflect.Descriptor instead.
 func (*SignedOrder) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_job_proto_rawDescGZIP(), []int{6}
+	return file_aitbc_coordinator_v1_job_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SignedOrder) GetBody() []byte {
@@ -683,7 +944,7 @@ var File_aitbc_coordinator_v1_job_proto protoreflect.FileDescriptor
 
 const file_aitbc_coordinator_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x1eaitbc/coordinator/v1/job.proto\x12\x14aitbc.coordinator.v1\x1a\"aitbc/coordinator/v1/explain.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x06\n" +
+	"\x1eaitbc/coordinator/v1/job.proto\x12\x14aitbc.coordinator.v1\x1a\"aitbc/coordinator/v1/explain.proto\x1a!aitbc/coordinator/v1/option.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x06\n" +
 	"\x03Job\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\tB\x03\xe0A\x03R\x05jobId\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tB\x03\xe0A\x03R\x06status\x12\x19\n" +
@@ -707,13 +968,17 @@ const file_aitbc_coordinator_v1_job_proto_rawDesc = "" +
 	"\ametrics\x18\x11 \x01(\v2 .aitbc.coordinator.v1.JobMetricsB\x03\xe0A\x03R\ametrics\x129\n" +
 	"\x05error\x18\x12 \x01(\v2\x1e.aitbc.coordinator.v1.JobErrorB\x03\xe0A\x03R\x05error\x12<\n" +
 	"\x06refund\x18\x13 \x01(\v2\x1f.aitbc.coordinator.v1.JobRefundB\x03\xe0A\x03R\x06refund\x129\n" +
-	"\x05queue\x18\x14 \x01(\v2\x1e.aitbc.coordinator.v1.JobQueueB\x03\xe0A\x03R\x05queue\"\xe4\x01\n" +
+	"\x05queue\x18\x14 \x01(\v2\x1e.aitbc.coordinator.v1.JobQueueB\x03\xe0A\x03R\x05queue\"\xe0\x02\n" +
 	"\n" +
 	"JobMetrics\x12?\n" +
 	"\fcompute_time\x18\x01 \x01(\x01B\x1c\xe0A\x02\xbaH\x16\x12\x14@\x01\x19\x00\x00\x00\x00\x00\x18\xf5@)\x00\x00\x00\x00\x00\x00\x00\x00R\vcomputeTime\x125\n" +
 	"\x10tokens_generated\x18\x02 \x01(\x05B\n" +
 	"\xe0A\x02\xbaH\x04\x1a\x02(\x00R\x0ftokensGenerated\x12J\n" +
-	"\x0fgpu_utilization\x18\x03 \x01(\x01B\x1c\xe0A\x01\xbaH\x16\x12\x14@\x01\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\x0egpuUtilization\x88\x01\x01B\x12\n" +
+	"\x0fgpu_utilization\x18\x03 \x01(\x01B\x1c\xe0A\x01\xbaH\x16\x12\x14@\x01\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\x0egpuUtilization\x88\x01\x01\x12/\n" +
+	"\rprompt_tokens\x18\x04 \x01(\x05B\n" +
+	"\xe0A\x01\xbaH\x04\x1a\x02(\x00R\fpromptTokens\x12I\n" +
+	"\rfinish_reason\x18\x05 \x01(\tB$\xe0A\x01\xbaH\x1er\x1cR\x00R\x04stopR\x06lengthR\n" +
+	"tool_callsR\ffinishReasonB\x12\n" +
 	"\x10_gpu_utilization\"F\n" +
 	"\bJobError\x12\x1b\n" +
 	"\x06reason\x18\x01 \x01(\tB\x03\xe0A\x03R\x06reason\x12\x1d\n" +
@@ -721,7 +986,7 @@ const file_aitbc_coordinator_v1_job_proto_rawDesc = "" +
 	"\tJobRefund\x12\x1b\n" +
 	"\x06amount\x18\x01 \x01(\tB\x03\xe0A\x03R\x06amount\x12\x1c\n" +
 	"\atx_hash\x18\x02 \x01(\tB\x03\xe0A\x03R\x06txHash\x12:\n" +
-	"\bfinal_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\afinalAt\"\x92\x04\n" +
+	"\bfinal_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\afinalAt\"\xbc\x04\n" +
 	"\n" +
 	"JobOptions\x12C\n" +
 	"\vtemperature\x18\x01 \x01(\x01B\x1c\xe0A\x01\xbaH\x16\x12\x14@\x01\x19\x00\x00\x00\x00\x00\x00\x00@)\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\vtemperature\x88\x01\x01\x124\n" +
@@ -734,14 +999,38 @@ const file_aitbc_coordinator_v1_job_proto_rawDesc = "" +
 	"\x04seed\x18\a \x01(\x05B\n" +
 	"\xe0A\x01\xbaH\x04\x1a\x02(\x00H\x06R\x04seed\x88\x01\x01\x12'\n" +
 	"\x04stop\x18\b \x03(\tB\x13\xe0A\x01\xbaH\r\x92\x01\n" +
-	"\x10\b\"\x06r\x04 \x01(@R\x04stopB\x0e\n" +
+	"\x10\b\"\x06r\x04 \x01(@R\x04stop\x12(\n" +
+	"\x06format\x18\t \x01(\tB\x10\xe0A\x01\xbaH\x06r\x04(\x80\x80\x04ȥ\x19\x01R\x06formatB\x0e\n" +
 	"\f_temperatureB\x0e\n" +
 	"\f_num_predictB\b\n" +
 	"\x06_top_pB\b\n" +
 	"\x06_top_kB\b\n" +
 	"\x06_min_pB\x11\n" +
 	"\x0f_repeat_penaltyB\a\n" +
-	"\x05_seed\"\xe4\x01\n" +
+	"\x05_seed\"\xdc\x02\n" +
+	"\vChatMessage\x12;\n" +
+	"\x04role\x18\x01 \x01(\tB'\xe0A\x02\xbaH!r\x1fR\x06systemR\x04userR\tassistantR\x04toolR\x04role\x12\x1d\n" +
+	"\acontent\x18\x02 \x01(\tB\x03\xe0A\x01R\acontent\x12\x1f\n" +
+	"\bthinking\x18\x03 \x01(\tB\x03\xe0A\x01R\bthinking\x12)\n" +
+	"\x06images\x18\x04 \x03(\fB\x11\xe0A\x01\xbaH\v\x92\x01\b\x10\x10\"\x04z\x02\x10\x01R\x06images\x12N\n" +
+	"\n" +
+	"tool_calls\x18\x05 \x03(\v2\".aitbc.coordinator.v1.ChatToolCallB\v\xe0A\x01\xbaH\x05\x92\x01\x02\x10@R\ttoolCalls\x12'\n" +
+	"\ttool_name\x18\x06 \x01(\tB\n" +
+	"\xe0A\x01\xbaH\x04r\x02(@R\btoolName\x12,\n" +
+	"\ftool_call_id\x18\a \x01(\tB\n" +
+	"\xe0A\x01\xbaH\x04r\x02(@R\n" +
+	"toolCallId\"z\n" +
+	"\fChatToolCall\x12\x1a\n" +
+	"\x02id\x18\x01 \x01(\tB\n" +
+	"\xe0A\x01\xbaH\x04r\x02(@R\x02id\x12 \n" +
+	"\x04name\x18\x02 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(@R\x04name\x12,\n" +
+	"\targuments\x18\x03 \x01(\tB\x0e\xe0A\x02\xbaH\x04r\x02 \x02ȥ\x19\x01R\targuments\"|\n" +
+	"\bChatTool\x12 \n" +
+	"\x04name\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(@R\x04name\x12%\n" +
+	"\vdescription\x18\x02 \x01(\tB\x03\xe0A\x01R\vdescription\x12'\n" +
+	"\n" +
+	"parameters\x18\x03 \x01(\tB\a\xe0A\x01ȥ\x19\x01R\n" +
+	"parameters\"\xe4\x01\n" +
 	"\vJobTimeouts\x12C\n" +
 	"\x05queue\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x12\xe0A\x01\xbaH\f\xaa\x01\t\"\x03\b\x90\x1c2\x02\b\x01R\x05queue\x12K\n" +
 	"\texecution\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x12\xe0A\x01\xbaH\f\xaa\x01\t\"\x03\b\x90\x1c2\x02\b\x01R\texecution\x12C\n" +
@@ -768,36 +1057,40 @@ func file_aitbc_coordinator_v1_job_proto_rawDescGZIP() []byte {
 	return file_aitbc_coordinator_v1_job_proto_rawDescData
 }
 
-var file_aitbc_coordinator_v1_job_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_aitbc_coordinator_v1_job_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_aitbc_coordinator_v1_job_proto_goTypes = []any{
 	(*Job)(nil),                   // 0: aitbc.coordinator.v1.Job
 	(*JobMetrics)(nil),            // 1: aitbc.coordinator.v1.JobMetrics
 	(*JobError)(nil),              // 2: aitbc.coordinator.v1.JobError
 	(*JobRefund)(nil),             // 3: aitbc.coordinator.v1.JobRefund
 	(*JobOptions)(nil),            // 4: aitbc.coordinator.v1.JobOptions
-	(*JobTimeouts)(nil),           // 5: aitbc.coordinator.v1.JobTimeouts
-	(*SignedOrder)(nil),           // 6: aitbc.coordinator.v1.SignedOrder
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(*JobQueue)(nil),              // 8: aitbc.coordinator.v1.JobQueue
-	(*durationpb.Duration)(nil),   // 9: google.protobuf.Duration
+	(*ChatMessage)(nil),           // 5: aitbc.coordinator.v1.ChatMessage
+	(*ChatToolCall)(nil),          // 6: aitbc.coordinator.v1.ChatToolCall
+	(*ChatTool)(nil),              // 7: aitbc.coordinator.v1.ChatTool
+	(*JobTimeouts)(nil),           // 8: aitbc.coordinator.v1.JobTimeouts
+	(*SignedOrder)(nil),           // 9: aitbc.coordinator.v1.SignedOrder
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*JobQueue)(nil),              // 11: aitbc.coordinator.v1.JobQueue
+	(*durationpb.Duration)(nil),   // 12: google.protobuf.Duration
 }
 var file_aitbc_coordinator_v1_job_proto_depIdxs = []int32{
-	7,  // 0: aitbc.coordinator.v1.Job.submitted_at:type_name -> google.protobuf.Timestamp
-	7,  // 1: aitbc.coordinator.v1.Job.started_at:type_name -> google.protobuf.Timestamp
-	7,  // 2: aitbc.coordinator.v1.Job.completed_at:type_name -> google.protobuf.Timestamp
+	10, // 0: aitbc.coordinator.v1.Job.submitted_at:type_name -> google.protobuf.Timestamp
+	10, // 1: aitbc.coordinator.v1.Job.started_at:type_name -> google.protobuf.Timestamp
+	10, // 2: aitbc.coordinator.v1.Job.completed_at:type_name -> google.protobuf.Timestamp
 	1,  // 3: aitbc.coordinator.v1.Job.metrics:type_name -> aitbc.coordinator.v1.JobMetrics
 	2,  // 4: aitbc.coordinator.v1.Job.error:type_name -> aitbc.coordinator.v1.JobError
 	3,  // 5: aitbc.coordinator.v1.Job.refund:type_name -> aitbc.coordinator.v1.JobRefund
-	8,  // 6: aitbc.coordinator.v1.Job.queue:type_name -> aitbc.coordinator.v1.JobQueue
-	7,  // 7: aitbc.coordinator.v1.JobRefund.final_at:type_name -> google.protobuf.Timestamp
-	9,  // 8: aitbc.coordinator.v1.JobTimeouts.queue:type_name -> google.protobuf.Duration
-	9,  // 9: aitbc.coordinator.v1.JobTimeouts.execution:type_name -> google.protobuf.Duration
-	9,  // 10: aitbc.coordinator.v1.JobTimeouts.total:type_name -> google.protobuf.Duration
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	11, // 6: aitbc.coordinator.v1.Job.queue:type_name -> aitbc.coordinator.v1.JobQueue
+	10, // 7: aitbc.coordinator.v1.JobRefund.final_at:type_name -> google.protobuf.Timestamp
+	6,  // 8: aitbc.coordinator.v1.ChatMessage.tool_calls:type_name -> aitbc.coordinator.v1.ChatToolCall
+	12, // 9: aitbc.coordinator.v1.JobTimeouts.queue:type_name -> google.protobuf.Duration
+	12, // 10: aitbc.coordinator.v1.JobTimeouts.execution:type_name -> google.protobuf.Duration
+	12, // 11: aitbc.coordinator.v1.JobTimeouts.total:type_name -> google.protobuf.Duration
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_coordinator_v1_job_proto_init() }
@@ -806,6 +1099,7 @@ func file_aitbc_coordinator_v1_job_proto_init() {
 		return
 	}
 	file_aitbc_coordinator_v1_explain_proto_init()
+	file_aitbc_coordinator_v1_option_proto_init()
 	file_aitbc_coordinator_v1_job_proto_msgTypes[1].OneofWrappers = []any{}
 	file_aitbc_coordinator_v1_job_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
@@ -814,7 +1108,7 @@ func file_aitbc_coordinator_v1_job_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_coordinator_v1_job_proto_rawDesc), len(file_aitbc_coordinator_v1_job_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

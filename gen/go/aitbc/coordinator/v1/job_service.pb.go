@@ -24,12 +24,13 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// SubmitJobRequest asks for one inference.
+// SubmitJobRequest asks for one answer. What is asked is `prompt`, `messages` or `input`, as its type
+// says; the others stay empty. In all, as docs/signing.md writes it, it may have 1,048,576 bytes.
 type SubmitJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What to do. `inference` is the only value.
+	// What to do: `inference` continues a prompt, `chat` answers messages, `embedding` makes vectors.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
-	// The prompt, 1 to 262,144 bytes of UTF-8.
+	// The prompt of an inference, 1 to 262,144 bytes of UTF-8.
 	Prompt string `protobuf:"bytes,2,opt,name=prompt,proto3" json:"prompt,omitempty"`
 	// The model's name at the miners, such as `llama3.2:latest`; without a tag, `:latest`.
 	Model string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
@@ -48,7 +49,13 @@ type SubmitJobRequest struct {
 	ModelDigest string `protobuf:"bytes,8,opt,name=model_digest,json=modelDigest,proto3" json:"model_digest,omitempty"`
 	// The client's own signed order, in place of an allowance. Its price limit, execution limit
 	// and job id are then used.
-	Order         *SignedOrder `protobuf:"bytes,9,opt,name=order,proto3" json:"order,omitempty"`
+	Order *SignedOrder `protobuf:"bytes,9,opt,name=order,proto3" json:"order,omitempty"`
+	// The messages of a chat, the oldest first; 1 to 1024.
+	Messages []*ChatMessage `protobuf:"bytes,10,rep,name=messages,proto3" json:"messages,omitempty"`
+	// The tools that the model of a chat may want called; at most 128.
+	Tools []*ChatTool `protobuf:"bytes,11,rep,name=tools,proto3" json:"tools,omitempty"`
+	// The texts of an embedding, 1 to 256, none empty. It takes no options.
+	Input         []string `protobuf:"bytes,12,rep,name=input,proto3" json:"input,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -142,6 +149,27 @@ func (x *SubmitJobRequest) GetModelDigest() string {
 func (x *SubmitJobRequest) GetOrder() *SignedOrder {
 	if x != nil {
 		return x.Order
+	}
+	return nil
+}
+
+func (x *SubmitJobRequest) GetMessages() []*ChatMessage {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *SubmitJobRequest) GetTools() []*ChatTool {
+	if x != nil {
+		return x.Tools
+	}
+	return nil
+}
+
+func (x *SubmitJobRequest) GetInput() []string {
+	if x != nil {
+		return x.Input
 	}
 	return nil
 }
@@ -906,10 +934,10 @@ var File_aitbc_coordinator_v1_job_service_proto protoreflect.FileDescriptor
 
 const file_aitbc_coordinator_v1_job_service_proto_rawDesc = "" +
 	"\n" +
-	"&aitbc/coordinator/v1/job_service.proto\x12\x14aitbc.coordinator.v1\x1a\"aitbc/coordinator/v1/explain.proto\x1a\x1eaitbc/coordinator/v1/job.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x04\n" +
-	"\x10SubmitJobRequest\x12'\n" +
-	"\x04type\x18\x01 \x01(\tB\x13\xe0A\x02\xbaH\rr\vR\tinferenceR\x04type\x12&\n" +
-	"\x06prompt\x18\x02 \x01(\tB\x0e\xe0A\x02\xbaH\br\x06 \x01(\x80\x80\x10R\x06prompt\x12C\n" +
+	"&aitbc/coordinator/v1/job_service.proto\x12\x14aitbc.coordinator.v1\x1a\"aitbc/coordinator/v1/explain.proto\x1a\x1eaitbc/coordinator/v1/job.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xca\x05\n" +
+	"\x10SubmitJobRequest\x128\n" +
+	"\x04type\x18\x01 \x01(\tB$\xe0A\x02\xbaH\x1er\x1cR\tinferenceR\x04chatR\tembeddingR\x04type\x12$\n" +
+	"\x06prompt\x18\x02 \x01(\tB\f\xe0A\x01\xbaH\x06r\x04(\x80\x80\x10R\x06prompt\x12C\n" +
 	"\x05model\x18\x03 \x01(\tB-\xe0A\x02\xbaH'r% \x01(\xc8\x012\x1e^[A-Za-z0-9][A-Za-z0-9._:/-]*$R\x05model\x12?\n" +
 	"\aoptions\x18\x04 \x01(\v2 .aitbc.coordinator.v1.JobOptionsB\x03\xe0A\x01R\aoptions\x12'\n" +
 	"\tmax_price\x18\x05 \x01(\tB\n" +
@@ -918,7 +946,11 @@ const file_aitbc_coordinator_v1_job_service_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\a \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\x01R\trequestId\x12>\n" +
 	"\fmodel_digest\x18\b \x01(\tB\x1b\xe0A\x01\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\vmodelDigest\x12<\n" +
-	"\x05order\x18\t \x01(\v2!.aitbc.coordinator.v1.SignedOrderB\x03\xe0A\x01R\x05order\"\x90\x01\n" +
+	"\x05order\x18\t \x01(\v2!.aitbc.coordinator.v1.SignedOrderB\x03\xe0A\x01R\x05order\x12K\n" +
+	"\bmessages\x18\n" +
+	" \x03(\v2!.aitbc.coordinator.v1.ChatMessageB\f\xe0A\x01\xbaH\x06\x92\x01\x03\x10\x80\bR\bmessages\x12B\n" +
+	"\x05tools\x18\v \x03(\v2\x1e.aitbc.coordinator.v1.ChatToolB\f\xe0A\x01\xbaH\x06\x92\x01\x03\x10\x80\x01R\x05tools\x12(\n" +
+	"\x05input\x18\f \x03(\tB\x12\xe0A\x01\xbaH\f\x92\x01\t\x10\x80\x02\"\x04r\x02 \x01R\x05input\"\x90\x01\n" +
 	"\x11SubmitJobResponse\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\tB\x03\xe0A\x03R\x05jobId\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tB\x03\xe0A\x03R\x06status\x12B\n" +
@@ -1004,40 +1036,44 @@ var file_aitbc_coordinator_v1_job_service_proto_goTypes = []any{
 	(*JobOptions)(nil),            // 14: aitbc.coordinator.v1.JobOptions
 	(*JobTimeouts)(nil),           // 15: aitbc.coordinator.v1.JobTimeouts
 	(*SignedOrder)(nil),           // 16: aitbc.coordinator.v1.SignedOrder
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*Job)(nil),                   // 18: aitbc.coordinator.v1.Job
-	(*JobExplanation)(nil),        // 19: aitbc.coordinator.v1.JobExplanation
+	(*ChatMessage)(nil),           // 17: aitbc.coordinator.v1.ChatMessage
+	(*ChatTool)(nil),              // 18: aitbc.coordinator.v1.ChatTool
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*Job)(nil),                   // 20: aitbc.coordinator.v1.Job
+	(*JobExplanation)(nil),        // 21: aitbc.coordinator.v1.JobExplanation
 }
 var file_aitbc_coordinator_v1_job_service_proto_depIdxs = []int32{
 	14, // 0: aitbc.coordinator.v1.SubmitJobRequest.options:type_name -> aitbc.coordinator.v1.JobOptions
 	15, // 1: aitbc.coordinator.v1.SubmitJobRequest.timeouts:type_name -> aitbc.coordinator.v1.JobTimeouts
 	16, // 2: aitbc.coordinator.v1.SubmitJobRequest.order:type_name -> aitbc.coordinator.v1.SignedOrder
-	17, // 3: aitbc.coordinator.v1.SubmitJobResponse.submitted_at:type_name -> google.protobuf.Timestamp
-	18, // 4: aitbc.coordinator.v1.ListJobsResponse.jobs:type_name -> aitbc.coordinator.v1.Job
-	18, // 5: aitbc.coordinator.v1.GetJobResponse.job:type_name -> aitbc.coordinator.v1.Job
-	18, // 6: aitbc.coordinator.v1.CancelJobResponse.job:type_name -> aitbc.coordinator.v1.Job
-	18, // 7: aitbc.coordinator.v1.WatchJobResponse.state:type_name -> aitbc.coordinator.v1.Job
-	10, // 8: aitbc.coordinator.v1.WatchJobResponse.text:type_name -> aitbc.coordinator.v1.JobText
-	11, // 9: aitbc.coordinator.v1.WatchJobResponse.attempt_reset:type_name -> aitbc.coordinator.v1.JobAttemptReset
-	18, // 10: aitbc.coordinator.v1.WatchJobResponse.done:type_name -> aitbc.coordinator.v1.Job
-	19, // 11: aitbc.coordinator.v1.ExplainJobResponse.explanation:type_name -> aitbc.coordinator.v1.JobExplanation
-	0,  // 12: aitbc.coordinator.v1.JobService.SubmitJob:input_type -> aitbc.coordinator.v1.SubmitJobRequest
-	2,  // 13: aitbc.coordinator.v1.JobService.ListJobs:input_type -> aitbc.coordinator.v1.ListJobsRequest
-	4,  // 14: aitbc.coordinator.v1.JobService.GetJob:input_type -> aitbc.coordinator.v1.GetJobRequest
-	6,  // 15: aitbc.coordinator.v1.JobService.CancelJob:input_type -> aitbc.coordinator.v1.CancelJobRequest
-	12, // 16: aitbc.coordinator.v1.JobService.ExplainJob:input_type -> aitbc.coordinator.v1.ExplainJobRequest
-	8,  // 17: aitbc.coordinator.v1.JobService.WatchJob:input_type -> aitbc.coordinator.v1.WatchJobRequest
-	1,  // 18: aitbc.coordinator.v1.JobService.SubmitJob:output_type -> aitbc.coordinator.v1.SubmitJobResponse
-	3,  // 19: aitbc.coordinator.v1.JobService.ListJobs:output_type -> aitbc.coordinator.v1.ListJobsResponse
-	5,  // 20: aitbc.coordinator.v1.JobService.GetJob:output_type -> aitbc.coordinator.v1.GetJobResponse
-	7,  // 21: aitbc.coordinator.v1.JobService.CancelJob:output_type -> aitbc.coordinator.v1.CancelJobResponse
-	13, // 22: aitbc.coordinator.v1.JobService.ExplainJob:output_type -> aitbc.coordinator.v1.ExplainJobResponse
-	9,  // 23: aitbc.coordinator.v1.JobService.WatchJob:output_type -> aitbc.coordinator.v1.WatchJobResponse
-	18, // [18:24] is the sub-list for method output_type
-	12, // [12:18] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	17, // 3: aitbc.coordinator.v1.SubmitJobRequest.messages:type_name -> aitbc.coordinator.v1.ChatMessage
+	18, // 4: aitbc.coordinator.v1.SubmitJobRequest.tools:type_name -> aitbc.coordinator.v1.ChatTool
+	19, // 5: aitbc.coordinator.v1.SubmitJobResponse.submitted_at:type_name -> google.protobuf.Timestamp
+	20, // 6: aitbc.coordinator.v1.ListJobsResponse.jobs:type_name -> aitbc.coordinator.v1.Job
+	20, // 7: aitbc.coordinator.v1.GetJobResponse.job:type_name -> aitbc.coordinator.v1.Job
+	20, // 8: aitbc.coordinator.v1.CancelJobResponse.job:type_name -> aitbc.coordinator.v1.Job
+	20, // 9: aitbc.coordinator.v1.WatchJobResponse.state:type_name -> aitbc.coordinator.v1.Job
+	10, // 10: aitbc.coordinator.v1.WatchJobResponse.text:type_name -> aitbc.coordinator.v1.JobText
+	11, // 11: aitbc.coordinator.v1.WatchJobResponse.attempt_reset:type_name -> aitbc.coordinator.v1.JobAttemptReset
+	20, // 12: aitbc.coordinator.v1.WatchJobResponse.done:type_name -> aitbc.coordinator.v1.Job
+	21, // 13: aitbc.coordinator.v1.ExplainJobResponse.explanation:type_name -> aitbc.coordinator.v1.JobExplanation
+	0,  // 14: aitbc.coordinator.v1.JobService.SubmitJob:input_type -> aitbc.coordinator.v1.SubmitJobRequest
+	2,  // 15: aitbc.coordinator.v1.JobService.ListJobs:input_type -> aitbc.coordinator.v1.ListJobsRequest
+	4,  // 16: aitbc.coordinator.v1.JobService.GetJob:input_type -> aitbc.coordinator.v1.GetJobRequest
+	6,  // 17: aitbc.coordinator.v1.JobService.CancelJob:input_type -> aitbc.coordinator.v1.CancelJobRequest
+	12, // 18: aitbc.coordinator.v1.JobService.ExplainJob:input_type -> aitbc.coordinator.v1.ExplainJobRequest
+	8,  // 19: aitbc.coordinator.v1.JobService.WatchJob:input_type -> aitbc.coordinator.v1.WatchJobRequest
+	1,  // 20: aitbc.coordinator.v1.JobService.SubmitJob:output_type -> aitbc.coordinator.v1.SubmitJobResponse
+	3,  // 21: aitbc.coordinator.v1.JobService.ListJobs:output_type -> aitbc.coordinator.v1.ListJobsResponse
+	5,  // 22: aitbc.coordinator.v1.JobService.GetJob:output_type -> aitbc.coordinator.v1.GetJobResponse
+	7,  // 23: aitbc.coordinator.v1.JobService.CancelJob:output_type -> aitbc.coordinator.v1.CancelJobResponse
+	13, // 24: aitbc.coordinator.v1.JobService.ExplainJob:output_type -> aitbc.coordinator.v1.ExplainJobResponse
+	9,  // 25: aitbc.coordinator.v1.JobService.WatchJob:output_type -> aitbc.coordinator.v1.WatchJobResponse
+	20, // [20:26] is the sub-list for method output_type
+	14, // [14:20] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_coordinator_v1_job_service_proto_init() }

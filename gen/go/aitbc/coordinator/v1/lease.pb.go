@@ -43,9 +43,10 @@ type Lease struct {
 	OrderBody []byte `protobuf:"bytes,6,opt,name=order_body,json=orderBody,proto3" json:"order_body,omitempty"`
 	// The 32 bytes that blind the order's and the result's commitments.
 	Salt []byte `protobuf:"bytes,7,opt,name=salt,proto3" json:"salt,omitempty"`
-	// `inference`.
+	// `inference`, `chat` or `embedding`.
 	Type string `protobuf:"bytes,8,opt,name=type,proto3" json:"type,omitempty"`
-	// The prompt.
+	// The prompt; of a chat and an embedding, the content (docs/signing.md): a JSON text, to be hashed
+	// as it is.
 	Prompt string `protobuf:"bytes,9,opt,name=prompt,proto3" json:"prompt,omitempty"`
 	// The model's full name, tag included.
 	Model string `protobuf:"bytes,10,opt,name=model,proto3" json:"model,omitempty"`

@@ -1155,7 +1155,7 @@ type JobClaim struct {
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	// What the owner believes the job is; all three must match.
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
-	// The prompt.
+	// The prompt, or the content, as the lease would have it.
 	Prompt string `protobuf:"bytes,3,opt,name=prompt,proto3" json:"prompt,omitempty"`
 	// The model.
 	Model         string `protobuf:"bytes,4,opt,name=model,proto3" json:"model,omitempty"`

@@ -68,7 +68,7 @@ func (c *Cast) Job(t testing.TB, now time.Time) job.Job {
 			Price: Price, MaxPrice: MaxPrice, ExecutionLimitUS: (5 * time.Minute).Microseconds(),
 			SettleByUS: now.Add(SettleIn).UnixMicro(), ExpiresUS: now.Add(OrderLife).UnixMicro(),
 		},
-		Type: job.TypeInference, Model: "tiny:latest", MaxAttempts: 3,
+		Type: aitbc.TypeInference, Model: "tiny:latest", MaxAttempts: 3,
 		QueueTimeout: time.Minute, TotalTimeout: 6 * time.Minute,
 		Phase: job.Escrowing, SubmittedAt: now,
 	}

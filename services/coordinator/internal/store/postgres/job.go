@@ -25,7 +25,7 @@ const jobColumns = `
 	j.completed_us, j.escrow_tx, j.accepted,
 	j.paid_uaitbc, j.refunded_uaitbc, j.height, j.block_us, j.tx_hash, j.refund_final_us, j.has_receipt,
 	c.result_hash, c.statement, c.signature, c.miner_key, c.metered_us, c.operator_us, c.acceptance_signature,
-	c.gpu_utilization, c.accepted_us`
+	c.gpu_utilization, c.accepted_us, c.finish_reason`
 
 // The states that a job may be in, in the same columns. Domains are cast to what they stand for: only
 // states of the same types can be read by an index through their union.
@@ -78,7 +78,7 @@ func (r *jobRow) targets() []any {
 		toInstant(&j.CompletedAt), toFixed(j.EscrowTx[:]), &r.accepted,
 		&r.paid, &r.refunded, &r.height, toInstant(&s.BlockTime), toFixed(s.TxHash[:]), toInstant(&s.RefundFinalAt), &r.hasReceipt,
 		toFixed(c.ResultHash[:]), toOctets(&r.statement), toOctets(&c.Signature), toOctets(&c.MinerKey), &r.meteredUS, &r.operatorUS,
-		toOctets(&c.AcceptanceSignature), &c.GPUUtilization, toInstant(&c.At),
+		toOctets(&c.AcceptanceSignature), &c.GPUUtilization, toInstant(&c.At), toText(&c.FinishReason),
 	}
 }
 

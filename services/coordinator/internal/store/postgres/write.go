@@ -76,8 +76,8 @@ const (
 	insertCompletions = `
 	INSERT INTO completions (
 		job_id, result_hash, statement, signature, miner_key, metered_us, operator_us, acceptance_signature,
-		gpu_utilization, accepted_us)
-	SELECT n.* FROM unnest($1::completion_row[]) AS n`
+		gpu_utilization, accepted_us, finish_reason)
+	SELECT n.* FROM unnest($1::completion_row_2[]) AS n`
 
 	insertResults = `
 	INSERT INTO results (job_id, result) SELECT * FROM unnest($1::uuid[], $2::bytea[])
@@ -250,7 +250,7 @@ func completionRows(changes []change) *rows {
 	var r rows
 	for _, c := range changes {
 		done := c.job.Completion
-		r.begin(10)
+		r.begin(11)
 		r.uuid(c.id)
 		r.bytes(done.ResultHash[:])
 		r.bytes(done.Statement.SigningBytes())
@@ -265,6 +265,7 @@ func completionRows(changes []change) *rows {
 			r.float(*done.GPUUtilization)
 		}
 		r.int(done.At.UnixMicro())
+		r.bytes([]byte(done.FinishReason))
 		r.end()
 	}
 	return &r

@@ -21,7 +21,7 @@ const jobColumns = `
 	j.lease_issued_us, j.lease_signature, j.excluded, j.queued_us, j.leased_us, j.started_us, j.stop_by_us,
 	j.completed_us, j.escrow_tx, j.accepted, j.settled,
 	c.result_hash, c.statement, c.signature, c.miner_key, c.metered_us, c.operator_us, c.acceptance_signature,
-	c.gpu_utilization, c.accepted_us,
+	c.gpu_utilization, c.accepted_us, coalesce(c.finish_reason, ''),
 	s.paid_uaitbc, s.refunded_uaitbc, s.height, s.block_us, s.tx_hash, s.refund_final_us, s.has_receipt`
 
 // jobParts joins the rest of a job to its row in jobs, j, and in orders, o.
@@ -58,7 +58,7 @@ func (r *jobRow) targets() []any {
 		toInstant(&j.StartedAt), toInstant(&j.StopBy),
 		toInstant(&j.CompletedAt), toFixed(j.EscrowTx[:]), &r.accepted, &r.settled,
 		toFixed(c.ResultHash[:]), &r.statement, &c.Signature, &c.MinerKey, &r.meteredUS, &r.operatorUS, &c.AcceptanceSignature,
-		&c.GPUUtilization, toInstant(&c.At),
+		&c.GPUUtilization, toInstant(&c.At), &c.FinishReason,
 		&r.paid, &r.refunded, &r.height, toInstant(&s.BlockTime), toFixed(s.TxHash[:]), toInstant(&s.RefundFinalAt), &r.hasReceipt,
 	}
 }
@@ -165,8 +165,8 @@ func stateValues(j *job.Job) []any {
 const insertCompletion = `
 	INSERT INTO completions (
 		job_id, result_hash, statement, signature, miner_key, metered_us, operator_us, acceptance_signature,
-		gpu_utilization, accepted_us)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		gpu_utilization, accepted_us, finish_reason)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 	ON CONFLICT (job_id) DO NOTHING`
 
 func completionValues(id *aitbc.JobID, c *job.Completion) []any {
@@ -176,7 +176,7 @@ func completionValues(id *aitbc.JobID, c *job.Completion) []any {
 	}
 	return []any{
 		id[:], c.ResultHash[:], c.Statement.SigningBytes(), notNull(c.Signature), notNull(c.MinerKey), c.MeteredUS, c.OperatorUS,
-		notNull(c.AcceptanceSignature), gpu, required(c.At),
+		notNull(c.AcceptanceSignature), gpu, required(c.At), c.FinishReason,
 	}
 }
 

@@ -33,7 +33,7 @@ func newJob(n int, client aitbc.AccountID) job.Job {
 			ChainID: "test", Client: client, Operator: accountOf(9999), JobID: idOf(n), Price: 20_000,
 			MaxPrice: 1_000_000, ExecutionLimitUS: 300_000_000,
 		},
-		Type: job.TypeInference, Model: "tiny:latest",
+		Type: aitbc.TypeInference, Model: "tiny:latest",
 		QueueTimeout: time.Minute, TotalTimeout: 6 * time.Minute, MaxAttempts: 3,
 		Phase: job.Escrowing, SubmittedAt: epoch(),
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	aitbc "github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/services/miner/internal/attempt"
 	"github.com/aitbc/aitbc/services/miner/internal/executor"
 )
@@ -34,6 +35,11 @@ func Run(t *testing.T, s Subject) {
 	t.Run("models have full names and digests and show when they are loaded", s.lists)
 	t.Run("an absent model is a failure of its own", s.missesModel)
 	t.Run("a prompt over the context is the request's fault", s.rejectsLongPrompt)
+	t.Run("a chat is answered with the assistant's message", s.chats)
+	t.Run("texts become vectors", s.embeds)
+	t.Run("texts over the context are the request's fault", s.rejectsLongTexts)
+	t.Run("an impossible format is the request's fault", s.rejectsFormat)
+	t.Run("tools that the model cannot call are the request's fault", s.rejectsTools)
 	t.Run("the execution limit ends the call", s.reachesLimit)
 	t.Run("the caller's cancellation comes back as its cause", s.cancels)
 }
@@ -42,7 +48,7 @@ func (s Subject) request(prompt string) executor.Request {
 	zero, seed := 0.0, int32(1)
 	return executor.Request{
 		Model: s.Model, Prompt: prompt, Limit: patience,
-		Options: executor.Options{Temperature: &zero, Seed: &seed},
+		Options: aitbc.Options{Temperature: &zero, Seed: &seed},
 	}
 }
 
@@ -71,6 +77,7 @@ func (s Subject) limitsTokens(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, answer.Complete)
 	require.Equal(t, uint32(3), answer.OutputTokens)
+	require.Equal(t, executor.FinishLength, answer.FinishReason)
 }
 
 func (s Subject) repeats(t *testing.T) {
@@ -114,6 +121,88 @@ func (s Subject) missesModel(t *testing.T) {
 
 func (s Subject) rejectsLongPrompt(t *testing.T) {
 	_, err := s.Executor.Generate(t.Context(), s.request(strings.Repeat("What colour is the sky? ", 2000)))
+	RequireFailure(t, err, executor.Rejected)
+}
+
+// chat is a request about a conversation.
+func (s Subject) chat(t *testing.T, chat aitbc.Chat) executor.Request {
+	t.Helper()
+	content, err := chat.Content()
+	require.NoError(t, err)
+	request := s.request(content)
+	request.Type = aitbc.TypeChat
+	return request
+}
+
+func (s Subject) chats(t *testing.T) {
+	request := s.chat(t, aitbc.Chat{Messages: []aitbc.ChatMessage{
+		{Role: "system", Content: "Be brief."},
+		{Role: "user", Content: "Hello."},
+		{Role: "assistant", Content: "Hello."},
+		{Role: "user", Content: "What colour is the sky?"},
+	}})
+	var heard []string
+	request.Heard = func(piece string) { heard = append(heard, piece) }
+	answer, err := s.Executor.Generate(t.Context(), request)
+	require.NoError(t, err)
+	require.True(t, answer.Complete)
+	require.Equal(t, executor.FinishStop, answer.FinishReason)
+	require.Positive(t, answer.PromptTokens)
+	require.Greater(t, len(heard), 2, "it comes in pieces")
+	require.Equal(t, string(answer.Text), strings.Join(heard, ""))
+	message, err := aitbc.ParseAnswer(string(answer.Text))
+	require.NoError(t, err)
+	require.NotEmpty(t, message.Content)
+	var stream aitbc.ChatStream
+	content := ""
+	for _, piece := range heard {
+		content += stream.Add(piece).Content
+	}
+	require.Equal(t, message.Content, content)
+}
+
+func (s Subject) embedding(t *testing.T, inputs ...string) executor.Request {
+	t.Helper()
+	content, err := aitbc.EmbeddingContent(inputs)
+	require.NoError(t, err)
+	return executor.Request{Type: aitbc.TypeEmbedding, Model: s.Model, Prompt: content, Limit: patience}
+}
+
+func (s Subject) embeds(t *testing.T) {
+	answer, err := s.Executor.Generate(t.Context(), s.embedding(t, "one", "two", "one"))
+	require.NoError(t, err)
+	require.True(t, answer.Complete)
+	require.Positive(t, answer.PromptTokens)
+	require.Zero(t, answer.OutputTokens)
+	require.Positive(t, answer.Compute)
+	vectors, err := aitbc.ParseVectors(string(answer.Text))
+	require.NoError(t, err)
+	require.Len(t, vectors, 3)
+	require.NotEmpty(t, vectors[0])
+	require.Equal(t, vectors[0], vectors[2])
+	require.NotEqual(t, vectors[0], vectors[1])
+}
+
+func (s Subject) rejectsLongTexts(t *testing.T) {
+	long := strings.Repeat("What colour is the sky? ", 2000)
+	_, err := s.Executor.Generate(t.Context(), s.embedding(t, "short", long))
+	RequireFailure(t, err, executor.Rejected)
+	_, err = s.Executor.Generate(t.Context(), s.chat(t, aitbc.Chat{Messages: []aitbc.ChatMessage{{Role: "user", Content: long}}}))
+	RequireFailure(t, err, executor.Rejected)
+}
+
+func (s Subject) rejectsFormat(t *testing.T) {
+	request := s.request("Hello.")
+	request.Options.Format = `{"type":"nonsense"}`
+	_, err := s.Executor.Generate(t.Context(), request)
+	RequireFailure(t, err, executor.Rejected)
+}
+
+func (s Subject) rejectsTools(t *testing.T) {
+	_, err := s.Executor.Generate(t.Context(), s.chat(t, aitbc.Chat{
+		Messages: []aitbc.ChatMessage{{Role: "user", Content: "What is the weather?"}},
+		Tools:    []aitbc.ChatTool{{Name: "weather", Parameters: `{"type":"object","properties":{"city":{"type":"string"}}}`}},
+	}))
 	RequireFailure(t, err, executor.Rejected)
 }
 

@@ -60,6 +60,8 @@ func Start(t testing.TB) *Server {
 	})
 	mux.HandleFunc("GET /api/ps", s.loaded)
 	mux.HandleFunc("POST /api/generate", s.generate)
+	mux.HandleFunc("POST /api/chat", s.chat)
+	mux.HandleFunc("POST /api/embed", s.embed)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	base, err := url.Parse(server.URL)
@@ -71,7 +73,7 @@ func Start(t testing.TB) *Server {
 // URL is the fake's base URL.
 func (s *Server) URL() *url.URL { return s.url }
 
-// OnPrompt has the script answer that prompt.
+// OnPrompt has the script answer that prompt, or that last message of a chat.
 func (s *Server) OnPrompt(prompt string, script Script) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,28 +122,49 @@ func (s *Server) generate(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	prompt, script := s.note(body)
-	model, _ := body["model"].(string)
+	prompt, _ := body["prompt"].(string)
+	script := s.note(body, prompt)
 	words := len(strings.Fields(prompt))
 	switch {
 	case script != nil:
 		script(w, r)
+	case s.refused(w, body, words):
+	default:
+		stream(w, words, limit(body), Chunk, Done)
+	}
+}
+
+// refused answers what a real engine refuses.
+func (s *Server) refused(w http.ResponseWriter, body map[string]any, words int) bool {
+	model, _ := body["model"].(string)
+	switch {
 	case len(s.models()) == 0 || strings.TrimSuffix(model, ":latest")+":latest" != Model:
 		refuse(w, http.StatusNotFound, fmt.Sprintf("model '%s' not found", model))
 	case words > contextWords:
 		refuse(w, http.StatusBadRequest, "the input length exceeds the context length")
+	case isNonsense(body["format"]):
+		refuse(w, http.StatusInternalServerError, "invalid JSON schema in format")
+	case body["tools"] != nil:
+		refuse(w, http.StatusBadRequest, "registry.ollama.ai/library/"+Model+" does not support tools")
 	default:
-		stream(w, words, limit(body))
+		return false
 	}
+	return true
 }
 
-func (s *Server) note(body map[string]any) (prompt string, script Script) {
+// isNonsense knows schemas of a type that JSON does not have.
+func isNonsense(format any) bool {
+	schema, _ := format.(map[string]any)
+	return schema["type"] == "nonsense"
+}
+
+// note keeps a request and gives the script for its prompt.
+func (s *Server) note(body map[string]any, prompt string) Script {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests = append(s.requests, body)
 	s.warm = true
-	prompt, _ = body["prompt"].(string)
-	return prompt, s.scripts[prompt]
+	return s.scripts[prompt]
 }
 
 func limit(body map[string]any) int {
@@ -153,13 +176,13 @@ func limit(body map[string]any) int {
 	return int(n)
 }
 
-func stream(w http.ResponseWriter, promptWords, limit int) {
+func stream(w http.ResponseWriter, promptWords, limit int, chunk func(http.ResponseWriter, string), done func(http.ResponseWriter, int, int)) {
 	words := strings.SplitAfter(answer, " ")
 	words = words[:min(limit, len(words))]
 	for _, word := range words {
-		Chunk(w, word)
+		chunk(w, word)
 	}
-	Done(w, promptWords, len(words))
+	done(w, promptWords, len(words))
 }
 
 // Hang says something and then nothing until the caller goes away.
@@ -177,13 +200,24 @@ func Chunk(w http.ResponseWriter, text string) {
 	line(w, api.GenerateResponse{Model: Model, Response: text})
 }
 
-// Done ends an answer. It claims a microsecond of compute for each token.
+// Done ends an answer, one that is shorter than the fake's own at its limit. It claims a microsecond of
+// compute for each token.
 func Done(w http.ResponseWriter, promptTokens, outputTokens int) {
-	metrics := api.Metrics{
+	line(w, api.GenerateResponse{Model: Model, Done: true, DoneReason: reason(outputTokens), Metrics: metrics(promptTokens, outputTokens)})
+}
+
+func metrics(promptTokens, outputTokens int) api.Metrics {
+	return api.Metrics{
 		PromptEvalCount: promptTokens, PromptEvalDuration: time.Duration(promptTokens) * time.Microsecond,
 		EvalCount: outputTokens, EvalDuration: time.Duration(outputTokens) * time.Microsecond,
 	}
-	line(w, api.GenerateResponse{Model: Model, Done: true, DoneReason: "stop", Metrics: metrics})
+}
+
+func reason(outputTokens int) string {
+	if outputTokens < len(strings.Fields(answer)) {
+		return "length"
+	}
+	return "stop"
 }
 
 // ErrorLine writes what the engine writes when it fails in mid-stream.
