@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -25,17 +27,14 @@ registered on the ledger (keys/operator.key in the state folder; ` + "`aitbcd le
 			}
 			c.StateDir = d.state
 			return d.withLog("coordinator", func(log *slog.Logger) error {
-				s, err := coordinator.New(c, coordinator.Deps{Logger: log, Registry: obs.NewRegistry()})
-				if err != nil {
-					return err
-				}
-				return s.Run(cmd.Context())
+				return runCoordinator(cmd.Context(), c, log)
 			})
 		},
 	}
 	d.flags(cmd.Flags())
 	f := cmd.Flags()
 	f.StringVar(&c.OperatorKey, "operator-key", "", "the operator's ledger key (default: keys/operator.key in the state folder)")
+	f.StringVar(&c.Advertise, "advertise", "", "where other replicas reach this one's gRPC, host:port (default: where it listens)")
 	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file with the certificate; off loopback required")
 	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file with its key")
 	f.BoolVar(&c.Insecure, "insecure", false, "allow plaintext off loopback")
@@ -44,6 +43,23 @@ registered on the ledger (keys/operator.key in the state folder; ` + "`aitbcd le
 	coordinatorFlags(f, &c)
 	cmd.AddCommand(newKeys(), newMigrate())
 	return cmd
+}
+
+// runCoordinator runs a coordinator. When another replica has taken over from it, a new one begins:
+// what it held is not its any more, so nothing of the old one is kept but its ports.
+func runCoordinator(ctx context.Context, c coordinator.Config, log *slog.Logger) error {
+	for {
+		s, err := coordinator.New(c, coordinator.Deps{Logger: log, Registry: obs.NewRegistry()})
+		if err != nil {
+			return err
+		}
+		err = s.Run(ctx)
+		if !errors.Is(err, coordinator.ErrFenced) || ctx.Err() != nil {
+			return err
+		}
+		log.WarnContext(ctx, "beginning anew", obs.KeyError, err)
+		c = s.Again()
+	}
 }
 
 // coordinatorFlags defines what the coordinator of `aitbcd dev` has too.

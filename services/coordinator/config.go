@@ -35,6 +35,8 @@ type Config struct {
 	GRPCListen string
 	// MetricsListen is the address of /metrics; empty: not served.
 	MetricsListen string
+	// Advertise is where other replicas reach GRPCListen, host and port. Empty: where it listens.
+	Advertise string
 	// TLSCert and TLSKey are PEM files; they are required off loopback, unless Insecure.
 	TLSCert, TLSKey string
 	// Insecure allows plaintext off loopback.
@@ -88,6 +90,9 @@ func (c Config) Validate() error {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", flag, err))
 		}
+	}
+	if _, _, err := net.SplitHostPort(c.Advertise); c.Advertise != "" && err != nil {
+		faults = append(faults, fmt.Errorf("advertise: want host:port: %w", err))
 	}
 	if c.TLSCert == "" && c.TLSKey == "" && !c.Insecure && (!rpc.IsLoopback(c.RESTListen) || !rpc.IsLoopback(c.GRPCListen)) {
 		faults = append(faults, errors.New("off loopback give tls-cert and tls-key, or insecure"))

@@ -18,6 +18,7 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/gateway"
 	"github.com/aitbc/aitbc/services/coordinator/internal/ledger"
 	"github.com/aitbc/aitbc/services/coordinator/internal/ledger/account"
+	"github.com/aitbc/aitbc/services/coordinator/internal/replica"
 	"github.com/aitbc/aitbc/services/coordinator/internal/session"
 	"github.com/aitbc/aitbc/services/coordinator/internal/settlement"
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
@@ -36,6 +37,7 @@ type parts struct {
 	committer  *store.Committer
 	ledger     *ledger.Client
 	accounts   *account.Reader
+	member     *replica.Member
 	settlement *settlement.Chain
 	dispatcher *dispatch.Dispatcher
 	server     *rpc.Server
@@ -88,7 +90,7 @@ func (s *Service) runOnChain(ctx context.Context, p *parts, listeners ports) err
 	}
 	group := &run.Group{}
 	group.Add("committer", p.committer)
-	group.Add("settlement", p.settlement)
+	group.Add("replica", p.member) // which has the settlement run where it is this replica's
 	group.Add("dispatcher", p.dispatcher)
 	group.Add("gRPC", p.server)
 	group.Add("REST", p.rest)
@@ -133,28 +135,29 @@ func (s *Service) build(ctx context.Context, p *parts, listeners ports, chainID 
 		return err
 	}
 	p.accounts = account.NewReader(p.ledger, s.Operator())
+	if p.member, err = s.join(ctx, p.store, chainID); err != nil {
+		return err
+	}
 	p.dispatcher, err = dispatch.New(ctx, s.cfg.dispatch(chainID), dispatch.Deps{
-		Store: p.store, Committer: p.committer, Ledger: p.accounts, Outbox: p, Operator: s.operator, Log: s.deps.Logger,
+		Store: p.store, Committer: p.committer, Ledger: p.accounts, Outbox: p.member, Operator: s.operator, Log: s.deps.Logger,
+		Shards: p.member.Shards(), Takes: s.cfg.isPostgres(),
 	})
 	if err != nil {
 		return err
 	}
 	p.settlement, err = settlement.New(settlement.DefaultConfig(), settlement.Deps{
-		Ledger: p.ledger, Funds: p.accounts, Outbox: p.store, Sink: p.dispatcher, Operator: s.Operator(), Key: s.operator,
+		Ledger: p.ledger, Funds: p.accounts, Outbox: p.store, Sink: p.member, Operator: s.Operator(), Key: s.operator,
 		Registry: s.deps.Registry, Log: s.deps.Logger,
 	})
 	if err != nil {
 		return err
 	}
+	p.member.Attach(p.dispatcher, p.settlement)
 	if err := errors.Join(s.deps.Registry.Register(newJobCounter(p.store)), s.deps.Registry.Register(newWatcherGauge(p.dispatcher))); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	return s.buildFaces(ctx, p, listeners, chainID)
 }
-
-// Notify implements dispatch.Outbox: the settlement is made after the dispatcher, whose outcomes it
-// needs, and the dispatcher owes nothing before it runs.
-func (p *parts) Notify() { p.settlement.Notify() }
 
 // buildFaces makes gRPC, and REST in front of it.
 func (s *Service) buildFaces(ctx context.Context, p *parts, listeners ports, chainID string) error {
@@ -195,6 +198,7 @@ func (s *Service) rpcOptions(p *parts, calls *obs.RPC) (rpc.Options, error) {
 	if err != nil {
 		return rpc.Options{}, err
 	}
+	authorizer.Trust(p.member)
 	limiter, err := auth.NewLimiter(s.cfg.limit())
 	if err != nil {
 		return rpc.Options{}, err
@@ -203,12 +207,12 @@ func (s *Service) rpcOptions(p *parts, calls *obs.RPC) (rpc.Options, error) {
 	if err != nil {
 		return rpc.Options{}, err
 	}
-	return rpc.Options{Logger: s.deps.Logger, Metrics: calls, Authorizer: authorizer, Limiter: limiter, TLS: security}, nil
+	return rpc.Options{Logger: s.deps.Logger, Metrics: calls, Authorizer: authorizer, Limiter: limiter, TLS: security, Unary: p.member.Unary, Stream: p.member.Stream}, nil
 }
 
 func (s *Service) register(p *parts, chainID string) error {
 	err := api.Register(p.server, api.Deps{
-		Jobs: p.dispatcher, Leases: p.dispatcher, Network: p.dispatcher, Reader: p.store, Ledger: p.accounts,
+		Jobs: p.dispatcher, Leases: p.dispatcher, Network: replica.Network{Network: p.dispatcher, Member: p.member}, Reader: p.store, Ledger: p.accounts,
 		Watches: p.dispatcher, Senders: &p.senders, Stopping: p.leaving,
 		ChainID: chainID, Operator: s.publicKey(),
 	})
@@ -223,6 +227,7 @@ func (s *Service) register(p *parts, chainID string) error {
 		return err
 	}
 	coordinatorv1.RegisterSessionServiceServer(p.server, p.sessions)
+	p.member.Register(p.server)
 	return nil
 }
 
@@ -241,5 +246,3 @@ func (p *parts) close() error {
 	}
 	return errors.Join(errs...)
 }
-
-var _ dispatch.Outbox = (*parts)(nil)

@@ -62,6 +62,10 @@ type Options struct {
 	Limiter Limiter
 	// TLS is the transport security of Run's listener; nil: plaintext.
 	TLS *tls.Config
+	// Unary and Stream come last, around the handlers, which get valid requests of authorised callers
+	// from them; nil: nothing does.
+	Unary  grpc.UnaryServerInterceptor
+	Stream grpc.StreamServerInterceptor
 	// MaxMessageBytes bounds a received message; zero: DefaultMaxMessageBytes.
 	MaxMessageBytes int
 	// Timeout bounds a unary call, whatever its caller asked for; zero: DefaultTimeout.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -33,10 +34,14 @@ func interceptors(o Options, v *validation) []grpc.ServerOption {
 		unary = append(unary, s.unary())
 		stream = append(stream, s.stream())
 	}
-	return []grpc.ServerOption{
-		grpc.ChainUnaryInterceptor(append(unary, v.unary)...),
-		grpc.ChainStreamInterceptor(append(stream, v.stream)...),
+	unary, stream = append(unary, v.unary), append(stream, v.stream)
+	if o.Unary != nil {
+		unary = append(unary, o.Unary)
 	}
+	if o.Stream != nil {
+		stream = append(stream, o.Stream)
+	}
+	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(unary...), grpc.ChainStreamInterceptor(stream...)}
 }
 
 // deadline bounds a unary call whose caller set no bound or a longer one. It comes before all others,
@@ -109,12 +114,15 @@ func outcome(err error) (code, reason string) {
 	return st.Code().String(), reason
 }
 
+// replicaCalls begins the names of the methods that replicas call.
+const replicaCalls = "/aitbc.replica.v1."
+
 // accessLog writes one line for each call when it has been answered, for a stream when it has ended.
-// Health checks, which come every second, are for debugging only.
+// Health checks and what replicas say to each other, which come every second, are for debugging only.
 func accessLog(logger *slog.Logger) stage {
 	return func(ctx context.Context, method string, next func(context.Context) error) error {
 		level := slog.LevelInfo
-		if isHealth(method) {
+		if isHealth(method) || strings.HasPrefix(method, replicaCalls) {
 			level = slog.LevelDebug
 		}
 		start := time.Now()

@@ -48,8 +48,6 @@ type Network interface {
 	Miners() []dispatch.MinerView
 	// Models lists what they have, by name.
 	Models() []dispatch.ModelView
-	// Held gives what is in escrow for a client's jobs that are not done, and what waits to be.
-	Held(client aitbc.AccountID) (escrowed, waiting aitbc.Amount)
 	// ExplainMiner tells all about a miner. Errors: MINER_NOT_FOUND.
 	ExplainMiner(id aitbc.AccountID) (dispatch.MinerExplanation, error)
 }
@@ -59,6 +57,8 @@ type Reader interface {
 	Job(ctx context.Context, id aitbc.JobID) (job.Job, error)
 	Result(ctx context.Context, id aitbc.JobID) (string, error)
 	Jobs(ctx context.Context, q store.JobQuery) ([]job.Job, error)
+	// Escrows gives what is in escrow for a client's jobs that are not done, and what waits to be.
+	Escrows(ctx context.Context, client aitbc.AccountID) (escrowed, waiting aitbc.Amount, err error)
 }
 
 var (

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
@@ -28,7 +29,10 @@ func (s *networkServer) GetAccount(ctx context.Context, _ *coordinatorv1.GetAcco
 	if err != nil {
 		return nil, err
 	}
-	escrowed, waiting := s.deps.Network.Held(who.Account)
+	escrowed, waiting, err := s.deps.Reader.Escrows(ctx, who.Account)
+	if err != nil {
+		return nil, fmt.Errorf("sum the escrows of %s: %w", who.Account, err)
+	}
 	available := max(0, min(funds.Balance, funds.Allowance)-waiting)
 	return &coordinatorv1.GetAccountResponse{Account: &coordinatorv1.Account{
 		AccountId:      who.Account.String(),
@@ -52,7 +56,7 @@ func (s *networkServer) ListMiners(_ context.Context, r *coordinatorv1.ListMiner
 	}
 	response := &coordinatorv1.ListMinersResponse{NextPageToken: next}
 	for _, m := range part {
-		response.Miners = append(response.Miners, minerMessage(m))
+		response.Miners = append(response.Miners, MinerMessage(m))
 	}
 	return response, nil
 }
@@ -83,7 +87,8 @@ func (s *networkServer) GetModel(_ context.Context, r *coordinatorv1.GetModelReq
 		"no connected miner has the model %s", name).With("model", name)
 }
 
-func minerMessage(m dispatch.MinerView) *coordinatorv1.Miner {
+// MinerMessage is a miner as everybody sees it.
+func MinerMessage(m dispatch.MinerView) *coordinatorv1.Miner {
 	return &coordinatorv1.Miner{
 		MinerId:     m.ID.String(),
 		Status:      m.Status,

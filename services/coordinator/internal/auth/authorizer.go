@@ -19,6 +19,15 @@ import (
 	"github.com/aitbc/aitbc/services/internal/rpc"
 )
 
+// ReplicaHeader carries the token of a call from another replica.
+const ReplicaHeader = "aitbc-replica"
+
+// Replicas checks the tokens of calls from other replicas.
+type Replicas interface {
+	// Verify gives whose call it is that a replica passes on; without a scope it is its own.
+	Verify(token string, now time.Time) (Principal, error)
+}
+
 const (
 	apiKeyHeader   = "x-api-key"
 	minerKeyHeader = "x-miner-key"
@@ -49,7 +58,9 @@ type Authorizer struct {
 	config Config
 	keys   Keys
 	rules  map[string]rule
-	cache  *lru.Cache[aitbc.Hash, cached]
+	// replicas is nil while calls from replicas are refused.
+	replicas Replicas
+	cache    *lru.Cache[aitbc.Hash, cached]
 }
 
 var _ rpc.Authorizer = (*Authorizer)(nil)
@@ -77,6 +88,9 @@ func (a *Authorizer) Authorize(ctx context.Context, method string) (context.Cont
 	if rule.open {
 		return ctx, nil
 	}
+	if tokens := metadata.ValueFromIncomingContext(ctx, ReplicaHeader); len(tokens) > 0 || rule.replica {
+		return a.authorizeReplica(ctx, rule, tokens)
+	}
 	header, secret, err := credentialOf(ctx)
 	if err != nil {
 		return nil, err
@@ -93,6 +107,28 @@ func (a *Authorizer) Authorize(ctx context.Context, method string) (context.Cont
 		return nil, scopeMissing(rule, key.Scope)
 	}
 	return With(ctx, Principal{KeyID: key.ID, Scope: key.Scope, Account: key.Account}), nil
+}
+
+// Trust lets other replicas call, with tokens that r finds good.
+func (a *Authorizer) Trust(r Replicas) { a.replicas = r }
+
+func (a *Authorizer) authorizeReplica(ctx context.Context, rule rule, tokens []string) (context.Context, error) {
+	if a.replicas == nil || len(tokens) != 1 {
+		return nil, invalidKey("only replicas of this operator may call this")
+	}
+	who, err := a.replicas.Verify(tokens[0], time.Now())
+	if err != nil {
+		return nil, invalidKey("the token of a replica is refused: %s", err)
+	}
+	ctx = context.WithValue(ctx, replicaKey{}, true)
+	if rule.replica {
+		return ctx, nil
+	}
+	obs.Annotate(ctx, slog.String(obs.KeyKeyID, who.KeyID), slog.String(obs.KeyAccountID, who.Account.String()))
+	if !rule.allows(who.Scope) {
+		return nil, scopeMissing(rule, who.Scope)
+	}
+	return With(ctx, who), nil
 }
 
 // Forget makes a revocation in this process count at once.

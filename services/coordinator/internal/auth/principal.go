@@ -19,6 +19,14 @@ type Principal struct {
 
 type principalKey struct{}
 
+type replicaKey struct{}
+
+// FromReplica reports whether another replica makes the call, for itself or for somebody.
+func FromReplica(ctx context.Context) bool {
+	from, _ := ctx.Value(replicaKey{}).(bool)
+	return from
+}
+
 // With puts a principal into the context.
 func With(ctx context.Context, p Principal) context.Context {
 	return context.WithValue(ctx, principalKey{}, p)

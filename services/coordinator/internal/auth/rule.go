@@ -9,6 +9,7 @@ import (
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	replicav1 "github.com/aitbc/aitbc/gen/go/aitbc/replica/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
 )
 
@@ -16,6 +17,8 @@ import (
 type rule struct {
 	// open methods need no key.
 	open bool
+	// replica methods are for other replicas only.
+	replica bool
 	// scopes that may call it.
 	scopes []store.Scope
 }
@@ -59,6 +62,10 @@ func rules() map[string]rule {
 		coordinatorv1.NetworkService_ExplainMiner_FullMethodName: anyKey,
 		coordinatorv1.NetworkService_GetModel_FullMethodName:     anyKey,
 		coordinatorv1.NetworkService_ListModels_FullMethodName:   anyKey,
+
+		replicav1.ReplicaService_Settle_FullMethodName:     {replica: true},
+		replicav1.ReplicaService_Notify_FullMethodName:     {replica: true},
+		replicav1.ReplicaService_ListMiners_FullMethodName: {replica: true},
 
 		// The miner proves its ledger key inside the stream.
 		coordinatorv1.SessionService_Connect_FullMethodName: open(),

@@ -22,6 +22,8 @@ type change struct {
 	step func(job.Job) (job.Job, job.Message, error)
 	// also writes what belongs to the step; nil: nothing.
 	also func(store.Tx) error
+	// takes says that the step takes the job from another replica's shard.
+	takes bool
 	// reported says that the miner itself ended its attempt, so it need not be told.
 	reported bool
 
@@ -29,6 +31,7 @@ type change struct {
 	// changed anything and owes something, or why the step was refused.
 	before, job job.Job
 	number      uint64
+	found       bool
 	moved       bool
 	owed        job.Message
 	refused     error
@@ -90,7 +93,7 @@ func (d *Dispatcher) commitApart(ctx context.Context, changes ...*change) (faile
 // write makes one step in the transaction.
 func (d *Dispatcher) write(tx store.Tx, c *change) error {
 	d.commits++
-	c.number, c.moved, c.owed, c.refused = d.commits, false, job.None, nil
+	c.number, c.found, c.moved, c.owed, c.refused = d.commits, false, false, job.None, nil
 	var err error
 	c.before, err = tx.Job(c.id)
 	if errors.Is(err, store.ErrNotFound) {
@@ -100,8 +103,13 @@ func (d *Dispatcher) write(tx store.Tx, c *change) error {
 	if err != nil {
 		return err
 	}
-	c.job, c.owed, c.refused = c.step(c.before)
-	if c.refused != nil {
+	c.found = true
+	if !c.takes && !d.has(c.before.Shard) {
+		c.job, c.refused = c.before, &elsewhereError{id: c.id}
+		return nil
+	}
+	if c.job, c.owed, c.refused = c.step(c.before); c.refused != nil {
+		c.job = c.before
 		return nil //nolint:nilerr // a refusal is this change's outcome, it must not sink its batch
 	}
 	c.moved = !reflect.DeepEqual(c.before, c.job)
@@ -134,7 +142,7 @@ func (d *Dispatcher) committed(ctx context.Context, changes []*change) {
 	now, owed := clock(), false
 	d.mu.Lock()
 	for _, c := range changes {
-		if c.refused == nil && c.moved {
+		if c.found || c.moved {
 			d.apply(now, c)
 		}
 		owed = owed || c.refused == nil && c.owed != job.None

@@ -22,6 +22,10 @@ type Deps struct {
 	Ledger Ledger
 	// Outbox is told that the ledger is owed something.
 	Outbox Outbox
+	// Shards are those of the jobs that this replica has; at least one. Takes: a replica among several
+	// asks the store what a miner holds that comes to it.
+	Shards []int32
+	Takes  bool
 	// Operator signs leases and acceptances.
 	Operator ed25519.PrivateKey
 	// Log gets one line per step of a job.
@@ -31,6 +35,9 @@ type Deps struct {
 func (d Deps) validate() error {
 	if d.Store == nil || d.Committer == nil || d.Ledger == nil || d.Outbox == nil || d.Log == nil {
 		return errors.New("store, committer, ledger, purse, outbox and log are required")
+	}
+	if len(d.Shards) == 0 {
+		return errors.New("a shard is required")
 	}
 	if len(d.Operator) != ed25519.PrivateKeySize {
 		return errors.New("the operator's key is required")

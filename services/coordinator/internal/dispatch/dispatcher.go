@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
-	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 	"github.com/aitbc/aitbc/services/coordinator/internal/scheduler"
 	"github.com/aitbc/aitbc/services/coordinator/internal/stream"
 )
@@ -28,6 +28,8 @@ type Dispatcher struct {
 
 	// commits numbers the changes. It is touched on the committer's goroutine only.
 	commits uint64
+	// shards are those of the jobs that this replica has; it gets more and loses none.
+	shards atomic.Pointer[[]int32]
 
 	// wake tells Run to look again; capacity 1.
 	wake chan struct{}
@@ -48,9 +50,13 @@ type Dispatcher struct {
 	tried    map[aitbc.JobID]*entry // queued again after a failure that is not worth waiting
 	unsent   map[aitbc.JobID]*entry // leases to send whose payload is not in memory
 	cached   int                    // bytes of payloads in entries
+	// touched are jobs that changed while a shard is being taken in; nil: none is.
+	touched map[aitbc.JobID]bool
+	// others is what miners of other replicas have: models and their digests.
+	others map[string][]aitbc.Hash
 }
 
-// New reads the jobs that are not done and makes a dispatcher of them. A miner that holds a lease
+// New makes a dispatcher of the jobs in its shards that are not done. A miner that holds a lease
 // has job.UnknownGrace from now to connect.
 func New(ctx context.Context, config Config, deps Deps) (*Dispatcher, error) {
 	if err := config.Validate(); err != nil {
@@ -79,51 +85,13 @@ func New(ctx context.Context, config Config, deps Deps) (*Dispatcher, error) {
 		tried:       make(map[aitbc.JobID]*entry),
 		unsent:      make(map[aitbc.JobID]*entry),
 	}
-	if err := d.restore(ctx); err != nil {
-		return nil, fmt.Errorf("read the live jobs: %w", err)
+	d.shards.Store(&[]int32{})
+	for _, shard := range deps.Shards {
+		if err := d.Take(ctx, shard); err != nil {
+			return nil, err
+		}
 	}
 	return d, nil
-}
-
-// restorePage is how many jobs are read at once.
-const restorePage = 500
-
-func (d *Dispatcher) restore(ctx context.Context) error {
-	now := clock()
-	d.mu.Lock() // nobody else has d yet: for the sake of what is called
-	defer d.mu.Unlock()
-	var after aitbc.JobID
-	for {
-		page, err := d.deps.Store.Live(ctx, after, restorePage)
-		if err != nil {
-			return err
-		}
-		for _, j := range page {
-			d.gathered = now.Add(job.UnknownGrace)
-			d.adopt(now, j)
-			after = j.ID
-		}
-		if len(page) < restorePage {
-			return nil
-		}
-	}
-}
-
-// adopt takes a job from the store in. Its queue timeout goes on from where it was.
-func (d *Dispatcher) adopt(now time.Time, j job.Job) {
-	e := d.enter(j.ID, j.Order)
-	e.job = j
-	if j.HasLease() {
-		d.takeLease(e)
-		e.graceUntil = now.Add(job.UnknownGrace)
-		if d.miners[j.Miner] == nil { // until it connects or is forgotten
-			m := &miner{id: j.Miner, leases: make(map[aitbc.JobID]*entry)}
-			d.miners[j.Miner] = m
-			d.awaitMiner(now, m)
-		}
-		d.miners[j.Miner].leases[j.ID] = e
-	}
-	d.follow(e)
 }
 
 // ChainID gives the chain that everything signed here names.

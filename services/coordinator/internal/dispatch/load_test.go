@@ -93,7 +93,7 @@ func TestManyClientsAndMinersAtOnce(t *testing.T) {
 	out.balance = 1_000_000 * aitbc.UnitsPerCoin
 	d, err := dispatch.New(t.Context(), dispatch.DefaultConfig(chain), dispatch.Deps{
 		Store: st, Committer: committer, Ledger: out, Outbox: out,
-		Operator: operatorKey, Log: slog.New(slog.DiscardHandler),
+		Shards: []int32{1}, Operator: operatorKey, Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"reflect"
 	"time"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
@@ -91,11 +92,24 @@ func (d *Dispatcher) forgetPayload(e *entry) {
 	}
 }
 
-// apply lets memory follow a committed change. A change that is older than what memory has seen,
-// or of a job that is done, says nothing new.
+// apply lets memory follow what a committed change has made of its job, or has found, when it was
+// refused. A change that is older than what memory has seen, or of a job that is done, says nothing
+// new.
 func (d *Dispatcher) apply(now time.Time, c *change) {
 	e := d.live[c.id]
-	if e == nil || c.number <= e.number {
+	switch {
+	case e == nil && c.takes && c.refused == nil && c.job.Phase != job.Done && d.has(c.job.Shard):
+		e = d.enter(c.id, c.job.Order)
+	case e == nil && d.touched != nil:
+		d.touched[c.id] = true
+		return
+	case e == nil, c.number <= e.number:
+		return
+	case !d.has(c.job.Shard):
+		d.loseJob(now, e, c.job)
+		return
+	case !c.moved && e.job.ID == c.id && reflect.DeepEqual(e.job, c.job):
+		e.number = c.number
 		return
 	}
 	before := e.job

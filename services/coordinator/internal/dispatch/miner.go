@@ -79,6 +79,11 @@ func (d *Dispatcher) MinerState(ctx context.Context, id aitbc.AccountID, session
 	for _, model := range s.Models {
 		model.Name = FullName(model.Name)
 	}
+	if d.deps.Takes && !d.hasSpoken(id, session) {
+		if err := d.takeLeases(ctx, id); err != nil {
+			return err
+		}
+	}
 	now := clock()
 	d.mu.Lock()
 	m := d.miners[id]
@@ -99,6 +104,13 @@ func (d *Dispatcher) MinerState(ctx context.Context, id aitbc.AccountID, session
 		return err
 	}
 	return d.refuseStrangers(ctx, id, session, strangers)
+}
+
+func (d *Dispatcher) hasSpoken(id aitbc.AccountID, session uint64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	m := d.miners[id]
+	return m != nil && m.session == session && m.spoken
 }
 
 // lease names a lease that a miner lists.

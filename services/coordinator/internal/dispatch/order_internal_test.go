@@ -33,7 +33,7 @@ var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 func inMemory(t require.TestingT) (*Dispatcher, *entry) {
 	d, err := New(context.Background(), DefaultConfig("chain"), Deps{
 		Store: nothing{}, Committer: nothing{}, Ledger: nothing{}, Outbox: nothing{},
-		Operator: ed25519.NewKeyFromSeed(make([]byte, 32)), Log: slog.New(slog.DiscardHandler),
+		Shards: []int32{1}, Operator: ed25519.NewKeyFromSeed(make([]byte, 32)), Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	return d, d.enter(aitbc.JobID{1}, aitbc.Order{JobID: aitbc.JobID{1}, MaxPrice: 5})
@@ -42,7 +42,7 @@ func inMemory(t require.TestingT) (*Dispatcher, *entry) {
 // walk gives random steps of a job as the committer numbers them, from its insertion on.
 func walk(t *rapid.T) []*change {
 	j := job.Job{
-		ID: aitbc.JobID{1}, Order: aitbc.Order{JobID: aitbc.JobID{1}, MaxPrice: 5, ExecutionLimitUS: 1e6}, Model: "tiny:latest",
+		ID: aitbc.JobID{1}, Order: aitbc.Order{JobID: aitbc.JobID{1}, MaxPrice: 5, ExecutionLimitUS: 1e6}, Model: "tiny:latest", Shard: 1,
 		Phase: job.Escrowing, SubmittedAt: epoch, QueueTimeout: time.Hour, TotalTimeout: time.Hour, MaxAttempts: 3,
 	}
 	changes := []*change{{id: j.ID, job: j, number: 1}}
@@ -121,7 +121,7 @@ func TestMemoryFollowsTheCommitsInWhateverOrderTheyReturn(t *testing.T) {
 func TestALeaseWhoseMinerLeftMeanwhileWaitsForItAsLongAsAnyOther(t *testing.T) {
 	t.Parallel()
 	d, e := inMemory(t)
-	j := job.Job{ID: aitbc.JobID{1}, Phase: job.Leased, Attempt: 1, MaxAttempts: 3, Miner: aitbc.AccountID{1}, LeasedAt: epoch, TotalTimeout: time.Hour, SubmittedAt: epoch}
+	j := job.Job{ID: aitbc.JobID{1}, Shard: 1, Phase: job.Leased, Attempt: 1, MaxAttempts: 3, Miner: aitbc.AccountID{1}, LeasedAt: epoch, TotalTimeout: time.Hour, SubmittedAt: epoch}
 	j.Order.ExecutionLimitUS = time.Hour.Microseconds()
 	d.apply(epoch, &change{id: j.ID, job: j, number: 1})
 	require.Equal(t, epoch.Add(job.UnknownGrace), e.graceUntil)
@@ -131,7 +131,7 @@ func TestALeaseWhoseMinerLeftMeanwhileWaitsForItAsLongAsAnyOther(t *testing.T) {
 func TestADecisionThatWasNotCarriedOutIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	d, _ := inMemory(t)
-	j := job.Job{ID: aitbc.JobID{1}, Phase: job.Queued, Model: "tiny:latest", QueuedAt: epoch, SubmittedAt: epoch, QueueTimeout: time.Hour, TotalTimeout: time.Hour, MaxAttempts: 3}
+	j := job.Job{ID: aitbc.JobID{1}, Shard: 1, Phase: job.Queued, Model: "tiny:latest", QueuedAt: epoch, SubmittedAt: epoch, QueueTimeout: time.Hour, TotalTimeout: time.Hour, MaxAttempts: 3}
 	d.apply(epoch, &change{id: j.ID, job: j, number: 1})
 	d.scheduler.SetMiner(scheduler.Miner{ID: aitbc.AccountID{1}, Slots: 1, Models: []scheduler.Model{{Name: "tiny:latest"}}})
 	first := d.scheduler.Next(epoch, 1)

@@ -37,7 +37,12 @@ func (d *Dispatcher) Leases(ctx context.Context, id aitbc.AccountID) ([]Handover
 	var held []Handover
 	var missing []int
 	d.mu.Lock()
-	if m := d.miners[id]; m != nil {
+	m := d.miners[id]
+	if d.deps.Takes && (m == nil || m.session == 0) { // it may be at another replica
+		d.mu.Unlock()
+		return d.leasesElsewhere(ctx, id)
+	}
+	if m != nil {
 		for _, e := range m.leases {
 			h := Handover{Job: e.job}
 			if e.payload != nil {
@@ -54,6 +59,23 @@ func (d *Dispatcher) Leases(ctx context.Context, id aitbc.AccountID) ([]Handover
 		if held[i].Payload, err = d.deps.Store.Payload(ctx, held[i].Job.ID); err != nil {
 			return nil, fmt.Errorf("read the payload of job %s: %w", held[i].Job.ID, err)
 		}
+	}
+	slices.SortFunc(held, func(a, b Handover) int { return bytes.Compare(a.Job.ID[:], b.Job.ID[:]) })
+	return held, nil
+}
+
+// leasesElsewhere gives what a miner that is not here holds, by job id.
+func (d *Dispatcher) leasesElsewhere(ctx context.Context, id aitbc.AccountID) ([]Handover, error) {
+	jobs, err := d.deps.Store.Held(ctx, store.HeldQuery{Miner: id})
+	if err != nil {
+		return nil, fmt.Errorf("read what miner %s holds: %w", id, err)
+	}
+	held := make([]Handover, len(jobs))
+	for i, j := range jobs {
+		if held[i].Payload, err = d.deps.Store.Payload(ctx, j.ID); err != nil {
+			return nil, fmt.Errorf("read the payload of job %s: %w", j.ID, err)
+		}
+		held[i].Job = j
 	}
 	slices.SortFunc(held, func(a, b Handover) int { return bytes.Compare(a.Job.ID[:], b.Job.ID[:]) })
 	return held, nil

@@ -159,7 +159,7 @@ func (d *Dispatcher) hopeless(now time.Time) []*change {
 	}
 	var changes []*change
 	for id, e := range d.tried {
-		if len(changes) < d.config.Batch && e.asideUntil.IsZero() && !d.scheduler.Hopeful(e.schedulable()) {
+		if len(changes) < d.config.Batch && e.asideUntil.IsZero() && !d.scheduler.Hopeful(e.schedulable()) && !d.othersHave(e.job.Model, e.job.PinnedDigest) {
 			changes = append(changes, &change{id: id, step: job.Job.GaveUp})
 		}
 	}

@@ -168,19 +168,21 @@ func (*overloadedError) RetryAfter() time.Duration { return time.Second }
 
 // checkModel refuses a model that no miner has, provided that there are miners.
 func (d *Dispatcher) checkModel(model string, digest aitbc.Hash) error {
-	if d.scheduler.Has(model, digest) {
+	if d.scheduler.Has(model, digest) || d.othersHave(model, digest) {
 		return nil
 	}
+	connected := len(d.others) > 0
 	for _, m := range d.miners {
-		if m.here() {
-			what := model
-			if !digest.IsZero() {
-				what += " with digest " + digest.String()
-			}
-			return job.Errorf(coordinatorv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, "no connected miner has the model %s", what)
-		}
+		connected = connected || m.here()
 	}
-	return nil
+	if !connected {
+		return nil
+	}
+	what := model
+	if !digest.IsZero() {
+		what += " with digest " + digest.String()
+	}
+	return job.Errorf(coordinatorv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, "no connected miner has the model %s", what)
 }
 
 func (d *Dispatcher) drop(id aitbc.JobID, e *entry) {

@@ -87,7 +87,7 @@ func (w *world) start() {
 	require.NoError(w.t, err)
 	w.Dispatcher, err = dispatch.New(w.t.Context(), w.config, dispatch.Deps{
 		Store: w.store, Committer: committer, Ledger: w.ledger, Outbox: w.ledger,
-		Operator: operatorKey, Log: slog.New(slog.DiscardHandler),
+		Shards: []int32{1}, Operator: operatorKey, Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(w.t, err)
 	ctx, cancel := context.WithCancel(w.t.Context())

@@ -17,6 +17,7 @@ import (
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	replicav1 "github.com/aitbc/aitbc/gen/go/aitbc/replica/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/api"
 	"github.com/aitbc/aitbc/services/coordinator/internal/auth"
 	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
@@ -134,7 +135,9 @@ func (w *world) ExplainMiner(id aitbc.AccountID) (dispatch.MinerExplanation, err
 	return dispatch.MinerExplanation{}, job.Errorf(coordinatorv1.ErrorReason_ERROR_REASON_MINER_NOT_FOUND, "no such miner")
 }
 
-func (w *world) Held(aitbc.AccountID) (escrowed, waiting aitbc.Amount) { return 2_000_000, 500_000 }
+func (w *world) Escrows(context.Context, aitbc.AccountID) (escrowed, waiting aitbc.Amount, err error) {
+	return 2_000_000, 500_000, nil
+}
 
 func (w *world) Job(_ context.Context, id aitbc.JobID) (job.Job, error) {
 	j, ok := w.jobs[id]
@@ -257,6 +260,7 @@ func assemble(t *testing.T, w *world, limit auth.LimitConfig) (p *port, stop fun
 		Jobs: w, Leases: w, Network: w, Reader: w, Ledger: w, Watches: w, Senders: &senders, Stopping: w.stopping, ChainID: "aitbc-test", Operator: operatorKey,
 	}))
 	coordinatorv1.RegisterSessionServiceServer(server, coordinatorv1.UnimplementedSessionServiceServer{})
+	replicav1.RegisterReplicaServiceServer(server, replicav1.UnimplementedReplicaServiceServer{})
 	conn, err := server.Conn()
 	require.NoError(t, err)
 	handler, err := gateway.New(t.Context(), edge.Options{Logger: log, Authorizer: authorizer}, conn)

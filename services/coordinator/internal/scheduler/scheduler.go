@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/tidwall/btree"
+
 	aitbc "github.com/aitbc/aitbc/clients/go"
 )
 
@@ -196,6 +198,24 @@ func (s *Scheduler) Release(id aitbc.JobID) {
 
 // Waiting gives how many jobs wait.
 func (s *Scheduler) Waiting() int { return len(s.waiting) }
+
+// Spare gives, for each model that miners with free slots have and no job waits for here, how many of
+// their slots are free.
+func (s *Scheduler) Spare() map[string]int {
+	spare := make(map[string]int)
+	for key, p := range s.pools {
+		if !key.digest.IsZero() || s.queues[key.model] != nil {
+			continue
+		}
+		for _, side := range []*btree.BTreeG[*miner]{p.warm, p.cold} {
+			side.Scan(func(m *miner) bool {
+				spare[key.model] += m.free()
+				return true
+			})
+		}
+	}
+	return spare
+}
 
 // Models gives how many models the known miners have.
 func (s *Scheduler) Models() int { return len(s.models) }

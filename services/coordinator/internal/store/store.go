@@ -47,6 +47,8 @@ type Store interface {
 type Reader interface {
 	// Job reads a job. Errors: ErrNotFound.
 	Job(ctx context.Context, id aitbc.JobID) (job.Job, error)
+	// Shards gives the shards of those jobs that are not done.
+	Shards(ctx context.Context, ids []aitbc.JobID) (map[aitbc.JobID]int32, error)
 	// Payload reads a job's payload. Errors: ErrNotFound.
 	Payload(ctx context.Context, id aitbc.JobID) (job.Payload, error)
 	// Payloads reads those of many jobs; what is not there is missing from the answer.

@@ -29,6 +29,7 @@ type Topic struct {
 	rewrites int
 	counted  int64 // bytes of text in the hub's count
 	released bool
+	cut      error // why the watchers must go; nil: they need not
 	watchers int
 	changed  chan struct{} // closed at the next change; nil: nobody waits
 }
@@ -143,6 +144,20 @@ func (t *Topic) Release() {
 	defer t.mu.Unlock()
 	t.released = true
 	t.uncount(0)
+}
+
+// Cut ends all watching with an error: what is to see is elsewhere.
+func (t *Topic) Cut(why error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.cut = why
+	t.notify()
+}
+
+func (t *Topic) cutBy() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.cut
 }
 
 // notify wakes the watchers. The mutex is held.

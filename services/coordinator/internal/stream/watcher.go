@@ -87,14 +87,17 @@ func (w *Watcher) Close() {
 	w.topic.hub.leave(w.key)
 }
 
-// Next waits for the next event. Errors: io.EOF after the last one, ctx's, result's.
+// Next waits for the next event. Errors: io.EOF after the last one, that of Topic.Cut, ctx's,
+// result's.
 func (w *Watcher) Next(ctx context.Context) (Event, error) {
 	for {
 		if w.ended {
 			return Event{}, io.EOF
 		}
 		event, changed, ok := w.look()
-		switch {
+		switch cut := w.topic.cutBy(); {
+		case cut != nil:
+			return Event{}, cut
 		case ok:
 			return event, nil
 		case changed == nil: // there is a result, and the topic does not have it yet

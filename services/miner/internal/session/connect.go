@@ -32,7 +32,7 @@ const (
 
 	// A dead coordinator is noticed after the sum of the two: only the miner sends regularly.
 	pingInterval = 10 * time.Second
-	pingTimeout  = 10 * time.Second
+	pingTimeout  = 5 * time.Second
 
 	// exporterLabel and bindingBytes are the channel binding of RFC 9266, tls-exporter.
 	exporterLabel = "EXPORTER-Channel-Binding"

@@ -53,6 +53,21 @@ func (s *Store) Job(ctx context.Context, id aitbc.JobID) (job.Job, error) {
 	return list[0], nil
 }
 
+// Shards implements store.Reader.
+func (s *Store) Shards(ctx context.Context, ids []aitbc.JobID) (map[aitbc.JobID]int32, error) {
+	shards := make(map[aitbc.JobID]int32, len(ids))
+	err := s.list(ctx, func(row pgx.Row) error {
+		var id aitbc.JobID
+		var shard int32
+		defer func() { shards[id] = shard }()
+		return row.Scan((*[16]byte)(&id), &shard)
+	}, selectShards, uuids(ids))
+	if err != nil {
+		return nil, fmt.Errorf("read the shards of %d jobs: %w", len(ids), err)
+	}
+	return shards, nil
+}
+
 // Payload implements store.Reader.
 func (s *Store) Payload(ctx context.Context, id aitbc.JobID) (p job.Payload, err error) {
 	var options []byte
@@ -118,6 +133,8 @@ const (
 	FROM ` + liveState + jobParts + `
 	WHERE j.id > $1
 	ORDER BY j.id LIMIT $2`
+
+	selectShards = `SELECT id, shard FROM live_jobs WHERE id = ANY($1)`
 
 	selectPayloads = `SELECT job_id, prompt, options FROM payloads WHERE job_id = ANY($1)`
 

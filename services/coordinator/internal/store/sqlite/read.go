@@ -61,6 +61,23 @@ func (s *Store) Job(ctx context.Context, id aitbc.JobID) (j job.Job, err error) 
 	return j, nil
 }
 
+// Shards implements store.Reader.
+func (s *Store) Shards(ctx context.Context, ids []aitbc.JobID) (map[aitbc.JobID]int32, error) {
+	shards := make(map[aitbc.JobID]int32, len(ids))
+	for _, id := range ids {
+		var shard int32
+		err := s.one(ctx, func(row scanner) error { return row.Scan(&shard) }, `SELECT shard FROM jobs WHERE id = ? AND phase <> 'done'`, id[:])
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the shard of job %s: %w", id, err)
+		}
+		shards[id] = shard
+	}
+	return shards, nil
+}
+
 // Payload implements store.Reader.
 func (s *Store) Payload(ctx context.Context, id aitbc.JobID) (p job.Payload, err error) {
 	var options string

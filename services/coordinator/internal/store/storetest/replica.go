@@ -67,6 +67,10 @@ func testWaiting(t *testing.T, db Database) {
 	require.Len(t, due(time.Minute, 99), 9)
 	require.Len(t, due(time.Minute, 4), 4)
 
+	shards, err := st.Shards(t.Context(), []aitbc.JobID{idOf(1), idOf(7), idOf(77)})
+	require.NoError(t, err)
+	require.Equal(t, map[aitbc.JobID]int32{idOf(1): 1, idOf(7): 2}, shards)
+
 	update(t, st, func(tx store.Tx) error { // what a miner has does not wait
 		j, _, err := waitingJob(8, accountOf(2)).LeasedTo(epoch(), accountOf(7), aitbc.Hash{1})
 		if err != nil {
