@@ -57,6 +57,8 @@ type Job struct {
 	CompletedTime time.Time `json:"completed_at,omitzero"`
 	// Cost is what the client paid; zero until the job has ended.
 	Cost Amount `json:"cost"`
+	// Billed is what the accepted result costs: known as soon as the result is, and what Cost will be.
+	Billed Amount `json:"billed,omitzero"`
 	// MaxPrice is what is or was in escrow.
 	MaxPrice Amount `json:"max_price"`
 	// TxHash is the transaction that holds the escrow.
@@ -144,6 +146,7 @@ func jobOf(m *coordinatorv1.Job) (*Job, error) {
 		StartedTime:   instant(m.GetStartedAt()),
 		CompletedTime: instant(m.GetCompletedAt()),
 		Cost:          f.amount("cost", m.GetCost()),
+		Billed:        f.amount("billed", m.GetBilled()),
 		MaxPrice:      f.amount("max_price", m.GetMaxPrice()),
 		TxHash:        f.hash("tx_hash", m.GetTxHash()),
 		Attempts:      int(m.GetAttempts()),

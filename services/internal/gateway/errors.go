@@ -19,11 +19,12 @@ import (
 	"github.com/aitbc/aitbc/services/internal/obs"
 )
 
+// RestartDelay is how long to stay away while the server behind stops or starts.
+const RestartDelay = time.Second
+
 const (
 	// unrouted is the method of a request that no route took.
-	unrouted = "unrouted"
-	// How long to stay away while the server behind stops or starts.
-	restartDelay = time.Second
+	unrouted     = "unrouted"
 	maxLoggedURL = 200
 )
 
@@ -56,7 +57,7 @@ func classify(ctx context.Context, err error) *apierr.Error {
 		return apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_CALL_ABANDONED, "the call took too long or the caller went away").WithCause(err)
 	case code == codes.Unavailable:
 		return apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_OVERLOADED, "the server is starting or stopping").
-			WithRetryAfter(restartDelay).WithCause(err)
+			WithRetryAfter(RestartDelay).WithCause(err)
 	case code == codes.InvalidArgument:
 		return apierr.InvalidField("body", "does not fit the contract").WithCause(err)
 	default:

@@ -34,6 +34,8 @@ type Event struct {
 	Name, ID string
 	// Data is written as JSON.
 	Data proto.Message
+	// Text, when there is one, is written in place of Data. It has no line breaks.
+	Text []byte
 }
 
 // EventSource is an open call.
@@ -83,50 +85,56 @@ func (g *Gateway) serveEvents(w http.ResponseWriter, r *http.Request, params map
 		fail(err)
 		return
 	}
+	WriteEvents(ctx, w, source, fail, statusEvent)
+}
+
+// WriteEvents answers with a source's events until it or its reader ends. What ends before its first
+// event is refused, like any call, unless that took so long that signs of life had to be sent; what
+// ends in an error later has that for a last event.
+func WriteEvents(ctx context.Context, w http.ResponseWriter, source EventSource, refuse func(error), last func(context.Context, error) Event) {
+	ctx, cancel := context.WithCancel(ctx)
 	received := receive(ctx, source)
 	defer func() {
 		cancel()
 		for range received { // until the pump has ended
 		}
 	}()
-	first, ok := <-received
-	if !ok {
-		return
-	}
-	if header, err := source.Header(); err == nil {
-		ctx = runtime.NewServerMetadataContext(ctx, runtime.ServerMetadata{HeaderMD: header})
-		g.tellHeader(w, header)
-	}
-	switch {
-	case errors.Is(first.err, io.EOF): // the reader has had everything; it must not come again
-		w.WriteHeader(http.StatusNoContent)
-		return
-	case first.err != nil:
-		fail(first.err)
-		return
-	}
-	out := newEventWriter(w)
+	out := newEventWriter(w, last)
 	defer out.close()
-	out.start()
-	for next := first; ; {
-		if !out.write(ctx, next) {
-			return
-		}
+	for {
+		next := incoming{}
 		select {
-		case next, ok = <-received:
+		case heard, ok := <-received:
 			if !ok {
 				return
 			}
+			next = heard
 		case <-out.heartbeat.C:
-			next = incoming{beat: true}
+			next.beat = true
 		case <-ctx.Done():
+			return
+		}
+		if !out.started && !next.beat {
+			if header, err := source.Header(); err == nil {
+				tellHeader(w, header)
+			}
+			if errors.Is(next.err, io.EOF) { // the reader has had everything; it must not come again
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
+			if next.err != nil {
+				refuse(next.err)
+				return
+			}
+		}
+		if !out.write(ctx, next) {
 			return
 		}
 	}
 }
 
 // tellHeader passes on what callers may see of the call's header.
-func (*Gateway) tellHeader(w http.ResponseWriter, header metadata.MD) {
+func tellHeader(w http.ResponseWriter, header metadata.MD) {
 	for key, values := range header {
 		if name, pass := outgoingHeader(key); pass && len(values) > 0 {
 			w.Header().Set(name, values[0])
@@ -168,10 +176,14 @@ type eventWriter struct {
 	control   *http.ResponseController
 	json      *marshaler
 	heartbeat *time.Ticker
+	last      func(context.Context, error) Event
+	started   bool
 }
 
-func newEventWriter(w http.ResponseWriter) *eventWriter {
-	return &eventWriter{w: w, control: http.NewResponseController(w), json: newMarshaler(), heartbeat: time.NewTicker(eventHeartbeat)}
+func newEventWriter(w http.ResponseWriter, last func(context.Context, error) Event) *eventWriter {
+	return &eventWriter{
+		w: w, control: http.NewResponseController(w), json: newMarshaler(), heartbeat: time.NewTicker(eventHeartbeat), last: last,
+	}
 }
 
 func (o *eventWriter) start() {
@@ -180,6 +192,7 @@ func (o *eventWriter) start() {
 	header.Set("Cache-Control", "no-cache, no-transform")
 	header.Set("X-Accel-Buffering", "no") // nginx would gather what is to be seen at once
 	o.w.WriteHeader(http.StatusOK)
+	o.started = true
 }
 
 // close lets the connection be used again.
@@ -191,6 +204,9 @@ func (o *eventWriter) close() {
 
 // write writes and flushes; false: that was the last, or the reader is gone.
 func (o *eventWriter) write(ctx context.Context, next incoming) (more bool) {
+	if !o.started {
+		o.start()
+	}
 	var text []byte
 	switch {
 	case next.beat:
@@ -198,7 +214,7 @@ func (o *eventWriter) write(ctx context.Context, next incoming) (more bool) {
 	case errors.Is(next.err, io.EOF):
 		return false
 	case next.err != nil:
-		text = o.encode(Event{Name: errorEvent, Data: statusOfEnd(ctx, next.err).Proto()})
+		text = o.encode(o.last(ctx, next.err))
 	default:
 		text = o.encode(next.event)
 	}
@@ -213,10 +229,13 @@ func (o *eventWriter) write(ctx context.Context, next incoming) (more bool) {
 
 // encode writes an event's lines. JSON has no line breaks of its own.
 func (o *eventWriter) encode(e Event) []byte {
-	data, err := o.json.Marshal(e.Data)
-	if err != nil {
-		// Contracts can be marshalled, so this does not happen; the reader's parser tells.
-		data = []byte("{}\n")
+	data := append(e.Text, '\n')
+	if e.Text == nil {
+		var err error
+		if data, err = o.json.Marshal(e.Data); err != nil {
+			// Contracts can be marshalled, so this does not happen; the reader's parser tells.
+			data = []byte("{}\n")
+		}
 	}
 	var text []byte
 	if e.Name != "" {
@@ -228,6 +247,11 @@ func (o *eventWriter) encode(e Event) []byte {
 	text = append(text, "data: "...)
 	text = append(text, data...) // with its newline
 	return append(text, '\n')
+}
+
+// statusEvent is the event of a call that ends early.
+func statusEvent(ctx context.Context, err error) Event {
+	return Event{Name: errorEvent, Data: statusOfEnd(ctx, err).Proto()}
 }
 
 // statusOfEnd gives the status that a stream ended with, in the shape of all errors.

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"time"
+
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
@@ -31,6 +33,10 @@ func jobMessage(j job.Job, result string) *coordinatorv1.Job {
 	}
 	if j.Phase == job.Done {
 		message.Cost = aitbc.Amount(0).String() // an escrow that was refused has no settlement
+	}
+	if c := j.Completion; c != nil {
+		metered := time.Duration(c.MeteredUS) * time.Microsecond
+		message.Billed = aitbc.Price(metered, j.Order.Price, j.Order.MaxPrice).String()
 	}
 	if s := j.Settlement; s != nil {
 		message.Cost = s.Paid.String()

@@ -169,20 +169,24 @@ func TestEveryRouteReachesItsMethod(t *testing.T) {
 	answer := p.do(t, "GET", "/openapi.json", "")
 	var document struct {
 		Paths map[string]map[string]struct {
-			OperationID string `json:"operationId"`
+			Security *[]any `json:"security"`
 		} `json:"paths"`
 	}
 	require.NoError(t, json.Unmarshal([]byte(readAll(t, answer)), &document))
 	seen := 0
 	for path, verbs := range document.Paths {
-		for verb := range verbs {
+		for verb, operation := range verbs {
+			want := 401
+			if operation.Security != nil && len(*operation.Security) == 0 {
+				want = 200 // open to anyone
+			}
 			concrete := regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(path, "x")
 			answer := p.do(t, strings.ToUpper(verb), concrete, "")
-			require.Equal(t, 401, answer.StatusCode, "%s %s", verb, concrete)
+			require.Equal(t, want, answer.StatusCode, "%s %s", verb, concrete)
 			seen++
 		}
 	}
-	require.Equal(t, 14, seen)
+	require.Greater(t, seen, 20)
 }
 
 func TestEveryMethodHasARule(t *testing.T) {

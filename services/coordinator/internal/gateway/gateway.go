@@ -1,5 +1,5 @@
 // Package gateway is the coordinator's REST port: the contract's routes over the in-process
-// connection, and the few paths that are no calls: /healthz and /openapi.json.
+// connection, OpenAI's API (package openai), what there is to read (package site), and /healthz.
 //
 // What is strict about the routes is in services/internal/gateway. The order of the services below
 // is immaterial as long as no route hides another, which a test proves.
@@ -10,13 +10,16 @@ package gateway
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
-	"github.com/aitbc/aitbc/gen/openapi"
+	"github.com/aitbc/aitbc/services/coordinator/internal/openai"
+	"github.com/aitbc/aitbc/services/coordinator/internal/site"
 	"github.com/aitbc/aitbc/services/internal/gateway"
 )
 
@@ -26,10 +29,15 @@ const healthTimeout = 2 * time.Second
 // Handler serves the coordinator's REST port.
 type Handler struct {
 	routes *gateway.Gateway
+	openai *openai.Handler
+	site   *site.Site
 	health healthv1.HealthClient
 }
 
 var _ http.Handler = (*Handler)(nil)
+
+// Routes lists the contract's routes, for tests and documents.
+func (h *Handler) Routes() []gateway.Route { return h.routes.Routes() }
 
 // New serves the coordinator's contracts over its in-process connection, which stays the caller's
 // to close.
@@ -39,7 +47,14 @@ func New(ctx context.Context, o gateway.Options, conn *grpc.ClientConn) (*Handle
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{routes: routes, health: healthv1.NewHealthClient(conn)}, nil
+	pages, err := site.New()
+	if err != nil {
+		return nil, err
+	}
+	return &Handler{
+		routes: routes, site: pages, health: healthv1.NewHealthClient(conn),
+		openai: openai.New(openai.Options{Logger: o.Logger, Metrics: o.Metrics, Authorizer: o.Authorizer}, conn),
+	}, nil
 }
 
 func services() []gateway.Service {
@@ -66,13 +81,14 @@ func services() []gateway.Service {
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	bearer := takeBearer(r)
 	switch {
+	case openai.Serves(r, bearer):
+		h.openai.ServeHTTP(w, r)
 	case r.URL.Path == "/healthz" && reads:
 		h.serveHealth(w, r)
-	case r.URL.Path == "/openapi.json" && reads:
-		w.Header().Set("Content-Type", "application/json")
-		// A caller that is gone cannot be told.
-		_, _ = w.Write([]byte(openapi.Coordinator))
+	case h.site.Serves(r.URL.Path) && reads:
+		h.site.ServeHTTP(w, r)
 	default:
 		h.routes.ServeHTTP(w, r)
 	}
@@ -90,4 +106,16 @@ func (h *Handler) serveHealth(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, _ = w.Write([]byte(`{"status":"serving"}` + "\n"))
+}
+
+// takeBearer takes the API key from where OpenAI's clients put it, if it is there.
+func takeBearer(r *http.Request) bool {
+	scheme, key, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return false
+	}
+	if key = strings.TrimSpace(key); !slices.Contains(r.Header.Values("X-Api-Key"), key) {
+		r.Header.Add("X-Api-Key", key)
+	}
+	return true
 }
