@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -99,10 +98,8 @@ func callExitCode(e *aitbc.Error) int {
 func (a *app) fail(ctx context.Context, err error) int {
 	report := reportOf(err)
 	report.ExitCode = exitCode(ctx, err)
-	if a.output == outputJSON {
-		encoder := json.NewEncoder(a.err)
-		encoder.SetEscapeHTML(false)
-		if encoder.Encode(map[string]any{"error": report}) != nil {
+	if a.forPrograms() {
+		if encodeJSON(a.err, map[string]any{"error": report}, "") != nil {
 			return exitOther
 		}
 		return report.ExitCode

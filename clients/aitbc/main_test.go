@@ -50,6 +50,10 @@ func answers() func(context.Context, aitbc.SubmitRequest) (aitbctest.Answer, err
 				text += fmt.Sprintf(" temperature %g seed %d", *o.Temperature, *o.Seed)
 			}
 			return aitbctest.Answer{Text: text, ComputeTime: time.Second, TotalTime: 1250 * time.Millisecond}, nil
+		case "talk":
+			messages := req.Chat.Messages
+			answer := fmt.Sprintf("%d: %s", len(messages), messages[len(messages)-1].Content)
+			return aitbctest.Answer{Text: fmt.Sprintf(`{"role":"assistant","content":%q}`, answer), ComputeTime: time.Second}, nil
 		case "control":
 			return aitbctest.Answer{Text: "a\x1b[2Jb\tc"}, nil
 		case "missing":
@@ -91,6 +95,7 @@ func TestScripts(t *testing.T) {
 			if err := startLedger(env, server); err != nil {
 				return err
 			}
+			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("AITBC_URL", server.URL())
 			env.Setenv("GRPC", server.Target())
 			env.Setenv("CLIENT_KEY", aitbctest.APIKey)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,13 +25,10 @@ type printer struct {
 	err   error
 }
 
-// print prints one answer: value as JSON, or what text writes.
+// print prints one answer: value for programs, or what text writes.
 func (a *app) print(value any, text func(*printer)) error {
-	if a.output == outputJSON {
-		encoder := json.NewEncoder(a.out)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(value)
+	if a.forPrograms() {
+		return a.encode(value)
 	}
 	p := &printer{
 		out: a.out, table: tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0),

@@ -76,13 +76,12 @@ func (p *printer) receipt(r *aitbc.Receipt) {
 
 // proofFlags say who proves a receipt, and against which block.
 type proofFlags struct {
-	ledger    string
 	blockHash string
 }
 
 func (f *proofFlags) register(a *app, cmd *cobra.Command, blockHash string) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.ledger, "ledger", firstSet(a.getenv("AITBC_LEDGER"), defaultLedger),
+	flags.StringVar(&a.ledger, "ledger", "",
 		"a node of the ledger: host:port of its LedgerService, grpc:// or grpcs://; any will do")
 	flags.Lookup("ledger").DefValue = defaultLedger
 	flags.StringVar(&f.blockHash, "block-hash", "", blockHash)
@@ -109,7 +108,7 @@ func (a *app) prove(ctx context.Context, f *proofFlags, receipt *aitbc.Receipt, 
 	if err != nil {
 		return nil, err
 	}
-	node, err := aitbc.NewLedger(f.ledger, a.userAgent())
+	node, err := aitbc.NewLedger(a.ledger, a.userAgent())
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--ledger: %w", err)}
 	}

@@ -65,7 +65,8 @@ func reportOf(err error) report {
 func remedy(reason aitbc.Reason) string {
 	switch reason {
 	case aitbc.ReasonInvalidKey:
-		return "give a good key with AITBC_API_KEY, CLIENT_KEY or --api-key"
+		return "give a good key with AITBC_API_KEY, CLIENT_KEY or --api-key, or keep one with: aitbc login. " +
+			"aitbcd dev has client_dev_key_1; elsewhere an operator makes one with: aitbcd coordinator keys create"
 	case aitbc.ReasonScopeMissing:
 		return "use a key that may do this"
 	case aitbc.ReasonInsufficientFunds:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -16,9 +17,6 @@ import (
 const (
 	defaultURL = "http://127.0.0.1:18000"
 
-	outputText = "text"
-	outputJSON = "json"
-
 	defaultLedger = "127.0.0.1:18003"
 )
 
@@ -27,6 +25,8 @@ type app struct {
 	streams
 	url     string
 	apiKey  string
+	profile string
+	ledger  string // of the commands that ask a node
 	output  string
 	timeout time.Duration
 	outTTY  bool // answers go to a terminal
@@ -44,26 +44,32 @@ func newRoot(a *app) *cobra.Command {
 		Short: "Ask AI models on an AITBC network",
 		Long: `Ask AI models on an AITBC network: submit a job, read its result, check its receipt.
 
-Environment: AITBC_URL, and AITBC_API_KEY or CLIENT_KEY, stand for --url and --api-key, AITBC_LEDGER
-for --ledger. A key on the command line can be seen by other users of the machine. NO_COLOR turns
-colours off.
+Settings: flags, then the environment, then the profile that aitbc login has kept, then defaults.
+AITBC_URL, and AITBC_API_KEY or CLIENT_KEY, stand for --url and --api-key, AITBC_LEDGER for --ledger,
+AITBC_PROFILE for --profile. A key on the command line can be seen by other users of the machine.
+NO_COLOR turns colours off.
 
 Exit codes: ` + exitCodesText(),
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Name() == "login" || cmd.Name() == "logout" || cmd.HasParent() && cmd.Parent().Name() == "profile" {
+				return a.checkOutput() // they change what the others are given
+			}
+			return errors.Join(a.checkOutput(), a.settle(cmd.Flags()))
+		},
 	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.url, "url", firstSet(a.getenv("AITBC_URL"), defaultURL),
+	flags.StringVar(&a.url, "url", "",
 		"the coordinator: http://, https://, grpc://, grpcs:// or host:port of its gRPC side")
-	flags.StringVar(&a.apiKey, "api-key", firstSet(a.getenv("AITBC_API_KEY"), a.getenv("CLIENT_KEY")), "the API key")
-	flags.StringVarP(&a.output, "output", "o", outputText, "how to print: text or json")
+	flags.StringVar(&a.apiKey, "api-key", "", "the API key")
+	flags.StringVar(&a.profile, "profile", "", "the profile to use; aitbc login makes them")
+	flags.StringVarP(&a.output, "output", "o", outputText, "how to print: "+strings.Join(outputs(), ", "))
 	flags.DurationVar(&a.timeout, "timeout", 0, "how long the whole command may take; 0: as long as it does")
-	flags.Lookup("url").DefValue = defaultURL // the help shows no secrets and no settings
-	flags.Lookup("api-key").DefValue = ""
+	flags.Lookup("url").DefValue = defaultURL // the help shows no settings
 	root.AddCommand(
-		newSubmit(a), newRun(a), newStatus(a), newWatch(a), newJobs(a), newExplain(a), newCancel(a), newReceipt(a),
-		newAccount(a), newModels(a), newMiners(a), newVersion(a),
+		newSubmit(a), newRun(a), newConversation(a), newStatus(a), newWatch(a), newJobs(a), newExplain(a), newCancel(a), newReceipt(a),
+		newAccount(a), newModels(a), newMiners(a), newLogin(a), newLogout(a), newProfile(a), newVersion(a),
 	)
 	return root
 }
@@ -117,9 +123,6 @@ func (a *app) userAgent() aitbc.Option { return aitbc.WithUserAgent("aitbc/" + v
 // local makes what a command does out of a function that needs no coordinator.
 func (a *app) local(do func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		if a.output != outputText && a.output != outputJSON {
-			return fmt.Errorf("--output is %q, want text or json", a.output)
-		}
 		a.started = true
 		ctx := cmd.Context()
 		if a.timeout > 0 {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -16,7 +15,7 @@ func newWatch(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "watch JOB_ID", Short: "Show a job's answer as it is made, and how the job ends", Args: jobArgument,
 		Long: `Show a job's answer as it is made, from its start, and how the job ends. A connection that is cut
-is made again, and nothing is lost or shown twice. With -o json each event is a line of its own.`,
+is made again, and nothing is lost or shown twice. With -o jsonl (or json) each event is a line of its own.`,
 		RunE: a.action(func(ctx context.Context, client *aitbc.Client, args []string) error {
 			id, err := parseJob(args[0])
 			if err != nil {
@@ -60,11 +59,9 @@ type show struct {
 }
 
 func (s *show) event(e *aitbc.Event) error {
-	if s.app.output == outputJSON {
+	if s.app.forPrograms() {
 		s.quiet()
-		encoder := json.NewEncoder(s.app.out)
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(e)
+		return s.app.encodeEvent(e)
 	}
 	switch e.Kind {
 	case aitbc.EventState:
