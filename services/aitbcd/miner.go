@@ -1,35 +1,60 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	aitbc "github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/services/internal/obs"
 	"github.com/aitbc/aitbc/services/miner"
 )
 
+// minerCommand is the settings of a miner.
+type minerCommand struct {
+	daemon
+	config miner.Config
+	stake  string
+}
+
+func newMinerCommand() *minerCommand { return &minerCommand{config: miner.DefaultConfig()} }
+
+// load reads the settings.
+func (m *minerCommand) load(cmd *cobra.Command) (miner.Config, error) {
+	if err := load(cmd); err != nil {
+		return miner.Config{}, err
+	}
+	c := m.config
+	c.StateDir = minerState(m.state)
+	if c.KeyFile == "" {
+		c.KeyFile = keyFile(m.state, "miner")
+	}
+	if m.stake != "" {
+		var err error
+		if c.Stake, err = aitbc.ParseAmount(m.stake); err != nil {
+			return c, fmt.Errorf("--stake: %w", err)
+		}
+	}
+	c.Software = "aitbcd/" + version
+	return c, nil
+}
+
 func newMiner() *cobra.Command {
-	var d daemon
-	c := miner.DefaultConfig()
+	m := newMinerCommand()
 	cmd := &cobra.Command{
 		Use:   "miner",
 		Short: "Run a miner",
 		Long: `Runs a miner: it dials out to a coordinator, proves its ledger key, and runs the jobs that it is given on the Ollama
-beside it. The key must be registered and staked on the ledger.`,
+beside it. The key must be registered and staked on the ledger: with --ledger the miner does it itself, once its account has the tokens.`,
 		Args: requireNoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := load(cmd); err != nil {
+			c, err := m.load(cmd)
+			if err != nil {
 				return err
 			}
-			c.StateDir = filepath.Join(d.state, "miner")
-			if c.KeyFile == "" {
-				c.KeyFile = keyFile(d.state, "miner")
-			}
-			c.Software = "aitbcd/" + version
-			return d.withLog("miner", func(log *slog.Logger) error {
+			return m.withLog("miner", func(log *slog.Logger) error {
 				s, err := miner.New(c, miner.Deps{Logger: log, Registry: obs.NewRegistry()})
 				if err != nil {
 					return err
@@ -38,20 +63,28 @@ beside it. The key must be registered and staked on the ledger.`,
 			})
 		},
 	}
-	d.flags(cmd.Flags())
-	f := cmd.Flags()
+	m.flags(cmd.Flags())
+	cmd.AddCommand(newMinerDoctor(), newMinerBenchmark(), newMinerStatus(), newMinerTop(), newMinerDrain())
+	return cmd
+}
+
+func (m *minerCommand) flags(f *pflag.FlagSet) {
+	m.daemon.flags(f)
+	c := &m.config
 	f.StringVar(&c.Listen, miner.FlagListen, c.Listen, "the owner's port: gRPC, REST, /healthz, /metrics")
 	f.StringSliceVar(&c.Coordinators, "coordinators", c.Coordinators, "coordinators' gRPC addresses, tried in turn")
 	f.StringVar(&c.ChainID, "chain-id", "", "the one ledger to work for (default: whichever the coordinator names)")
 	f.StringSliceVar(&c.Operators, "operators", nil, "the operators' accounts to work for (default: any)")
 	f.StringVar(&c.KeyFile, "key-file", "", "the miner's ledger key (default: keys/miner.key in the state folder)")
+	f.StringVar(&c.Ledger, "ledger", "", "gRPC address of a ledger node at which to register and bond stake at the start (default: that has been done)")
+	f.StringVar(&m.stake, "stake", "", "what the stake shall be at least, such as 150aitbc, bonded from the miner's account (default: the least that gets work)")
+	f.StringVar(&c.Name, "name", "", "what the miner calls itself on the ledger, at most 64 bytes")
 	f.BoolVar(&c.TLS, "tls", false, "use TLS on loopback too")
 	f.StringVar(&c.TLSCA, "tls-ca", "", "PEM file with the authorities to trust instead of the system's")
 	f.BoolVar(&c.Insecure, "insecure", false, "allow plaintext off loopback")
-	f.StringSliceVar(&c.OwnerKeyHashes, "owner-key-hashes", nil, "SHA-256, in hex, of the keys that may assign jobs")
+	f.StringSliceVar(&c.OwnerKeyHashes, "owner-key-hashes", nil, "SHA-256, in hex, of keys that may assign jobs and drain, beside the one in the state folder")
 	f.DurationVar(&c.DrainTimeout, "drain-timeout", c.DrainTimeout, "how long running jobs may take when the miner leaves")
-	minerFlags(f, &c)
-	return cmd
+	minerFlags(f, c)
 }
 
 // minerFlags defines what the miner of `aitbcd dev` has too.

@@ -29,6 +29,13 @@ type Config struct {
 	ChainID string
 	// Operators are the accounts to work for; empty: any.
 	Operators []string
+	// Ledger is the gRPC address of a node of the ledger at which the miner registers and bonds its stake
+	// at the start; empty: that has been done. Off loopback it is called with TLS.
+	Ledger string
+	// Stake is what the stake shall be at least; 0: the least that gets work.
+	Stake aitbc.Amount
+	// Name is what the miner calls itself on the ledger, at most 64 bytes; it may be empty.
+	Name string
 	// TLS wants TLS on loopback too; off loopback it is always used, unless Insecure.
 	TLS bool
 	// TLSCA is a PEM file with the authorities to trust instead of the system's; it implies TLS.
@@ -100,7 +107,7 @@ func HashKey(key string) string { return api.HashKey(key) }
 
 // Validate reports everything that is wrong with the configuration.
 func (c Config) Validate() error {
-	faults := []error{c.validateCoordinators(), c.validateEngine(), c.validateListen()}
+	faults := []error{c.validateCoordinators(), c.validateEngine(), c.validateListen(), c.validateEnrolment()}
 	if c.StateDir == "" {
 		faults = append(faults, errors.New("state-dir is empty"))
 	}

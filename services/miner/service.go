@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -61,7 +63,22 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("get the miner's key: %w", err)
 	}
+	owner, err := OwnerKey(cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	cfg.OwnerKeyHashes = append(slices.Clone(cfg.OwnerKeyHashes), HashKey(owner))
 	return &Service{cfg: cfg, deps: deps, key: key, ready: make(chan struct{})}, nil
+}
+
+// OwnerKey gives the key of who owns the state folder, for the owner's port; it is made when it is not
+// there.
+func OwnerKey(stateDir string) (string, error) {
+	key, err := aitbc.LoadOrCreateKey(filepath.Join(stateDir, "owner.key"))
+	if err != nil {
+		return "", fmt.Errorf("get the owner's key: %w", err)
+	}
+	return hex.EncodeToString(key.Seed()), nil
 }
 
 // Account is the miner's account on the ledger.
@@ -99,14 +116,17 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		defer close(drained)
 		select {
 		case <-ctx.Done():
-			s.drain(working, p)
-			stop()
+		case <-p.api.Drained():
 		case <-working.Done(): // a part failed
+			return
 		}
+		s.drain(working, p)
+		stop()
 	}()
 	var group run.Group
 	group.Add("attempts", p.runner)
 	group.Add("session", p.session)
+	group.Add("enrolment", run.Func(s.enrol))
 	group.Add("owner's port", p.api)
 	s.addr = p.api.Addr()
 	close(s.ready)
@@ -172,7 +192,7 @@ func (p parts) close() error {
 }
 
 func (s *Service) sessionConfig() (session.Config, error) {
-	roots, err := s.roots()
+	roots, err := s.cfg.roots()
 	if err != nil {
 		return session.Config{}, err
 	}
@@ -194,17 +214,17 @@ func (s *Service) sessionConfig() (session.Config, error) {
 }
 
 // roots gives the authorities to trust; nil: the system's.
-func (s *Service) roots() (*x509.CertPool, error) {
-	if s.cfg.TLSCA == "" {
+func (c Config) roots() (*x509.CertPool, error) {
+	if c.TLSCA == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(s.cfg.TLSCA)
+	pem, err := os.ReadFile(c.TLSCA)
 	if err != nil {
 		return nil, fmt.Errorf("read tls-ca: %w", err)
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("read tls-ca: %s holds no certificate", s.cfg.TLSCA)
+		return nil, fmt.Errorf("read tls-ca: %s holds no certificate", c.TLSCA)
 	}
 	return roots, nil
 }

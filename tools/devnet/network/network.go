@@ -73,6 +73,9 @@ func Start(ctx context.Context, o Options) (*Network, error) {
 	return n, nil
 }
 
+// EngineURL is where the engine of the network is.
+func (n *Network) EngineURL() string { return n.options.EngineURL }
+
 // Restart starts the network again after Stop or Kill, on the same state and addresses.
 func (n *Network) Restart(ctx context.Context) error { return n.launch(ctx) }
 

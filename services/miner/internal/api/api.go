@@ -52,6 +52,7 @@ type API struct {
 	server *rpc.Server
 	conn   *grpc.ClientConn
 	http   *run.HTTP
+	drain  *drain
 }
 
 // New makes the port on the listener, which it owns from then on, also when it fails.
@@ -72,12 +73,12 @@ func newAPI(ctx context.Context, listener net.Listener, config Config, deps Deps
 	if err != nil {
 		return nil, err
 	}
-	a := &API{split: newSplit(listener)}
+	a := &API{split: newSplit(listener), drain: &drain{asked: make(chan struct{})}}
 	a.server, err = rpc.NewServer(a.split.grpc, rpc.Options{Logger: deps.Log, Metrics: metrics, Authorizer: authorizer})
 	if err != nil {
 		return nil, err
 	}
-	minerv1.RegisterMinerServiceServer(a.server, &service{config: config, work: deps.Work, sessions: deps.Sessions})
+	minerv1.RegisterMinerServiceServer(a.server, &service{config: config, work: deps.Work, sessions: deps.Sessions, drain: a.drain})
 	if a.conn, err = a.server.Conn(); err != nil {
 		return nil, err
 	}
@@ -98,6 +99,9 @@ func newAPI(ctx context.Context, listener net.Listener, config Config, deps Deps
 
 // Addr is where it listens.
 func (a *API) Addr() net.Addr { return a.split.listener.Addr() }
+
+// Drained is closed when the owner wants the miner to leave.
+func (a *API) Drained() <-chan struct{} { return a.drain.asked }
 
 // Run serves until ctx ends.
 func (a *API) Run(ctx context.Context) error {

@@ -55,10 +55,11 @@ func newOwner(hashes []string) (owner, error) {
 func (o owner) Authorize(ctx context.Context, method string) (context.Context, error) {
 	switch {
 	case method == minerv1.MinerService_GetStatus_FullMethodName,
+		method == minerv1.MinerService_GetEarnings_FullMethodName,
 		strings.HasPrefix(method, "/grpc.health.v1.Health/"),
 		strings.HasPrefix(method, "/grpc.reflection."):
 		return ctx, nil
-	case method == minerv1.MinerService_AssignJob_FullMethodName && o.holds(metadata.ValueFromIncomingContext(ctx, keyHeader)):
+	case (method == minerv1.MinerService_AssignJob_FullMethodName || method == minerv1.MinerService_DrainMiner_FullMethodName) && o.holds(metadata.ValueFromIncomingContext(ctx, keyHeader)):
 		return ctx, nil
 	default:
 		return nil, apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_INVALID_KEY, "X-Api-Key must hold one of the owner's keys (--owner-key-hashes)")

@@ -19,6 +19,8 @@ import (
 type Work interface {
 	Report() attempt.Report
 	Status() attempt.Status
+	// Earnings gives what was earned, the newest first.
+	Earnings() ([]attempt.Earning, error)
 }
 
 // Sessions is the way to the coordinator.
@@ -35,6 +37,7 @@ type service struct {
 	config   Config
 	work     Work
 	sessions Sessions
+	drain    *drain
 }
 
 // GetStatus implements the contract.

@@ -175,6 +175,13 @@ func (s *Spool) Waiting() []string {
 	return slices.Clone(s.kept[Waiting])
 }
 
+// AcceptedIDs lists the leases whose results were accepted and are kept, oldest first.
+func (s *Spool) AcceptedIDs() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.kept[Accepted])
+}
+
 // Get reads a waiting record. Errors: [ErrNotFound].
 func (s *Spool) Get(id string) (Record, error) {
 	s.mu.Lock()

@@ -61,6 +61,363 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{0}
 }
 
+// GetEarningsRequest asks for the earnings.
+type GetEarningsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many of the last jobs to name; 0 is 20, more than 1000 is 1000.
+	LastJobs      int32 `protobuf:"varint,1,opt,name=last_jobs,json=lastJobs,proto3" json:"last_jobs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEarningsRequest) Reset() {
+	*x = GetEarningsRequest{}
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEarningsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEarningsRequest) ProtoMessage() {}
+
+func (x *GetEarningsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEarningsRequest.ProtoReflect.Descriptor instead.
+func (*GetEarningsRequest) Descriptor() ([]byte, []int) {
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GetEarningsRequest) GetLastJobs() int32 {
+	if x != nil {
+		return x.LastJobs
+	}
+	return 0
+}
+
+// GetEarningsResponse is what was earned.
+type GetEarningsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All of it, as coin text.
+	Total string `protobuf:"bytes,1,opt,name=total,proto3" json:"total,omitempty"`
+	// By day, in UTC, the newest first.
+	Days []*DayEarnings `protobuf:"bytes,2,rep,name=days,proto3" json:"days,omitempty"`
+	// The last jobs, the newest first.
+	LastJobs      []*JobEarnings `protobuf:"bytes,3,rep,name=last_jobs,json=lastJobs,proto3" json:"last_jobs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEarningsResponse) Reset() {
+	*x = GetEarningsResponse{}
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEarningsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEarningsResponse) ProtoMessage() {}
+
+func (x *GetEarningsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEarningsResponse.ProtoReflect.Descriptor instead.
+func (*GetEarningsResponse) Descriptor() ([]byte, []int) {
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *GetEarningsResponse) GetTotal() string {
+	if x != nil {
+		return x.Total
+	}
+	return ""
+}
+
+func (x *GetEarningsResponse) GetDays() []*DayEarnings {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
+func (x *GetEarningsResponse) GetLastJobs() []*JobEarnings {
+	if x != nil {
+		return x.LastJobs
+	}
+	return nil
+}
+
+// DayEarnings is what one day brought.
+type DayEarnings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The day, such as 2026-01-31.
+	Day string `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"`
+	// Accepted results.
+	Jobs int32 `protobuf:"varint,2,opt,name=jobs,proto3" json:"jobs,omitempty"`
+	// Accepted seconds of compute.
+	ComputeTime float64 `protobuf:"fixed64,3,opt,name=compute_time,json=computeTime,proto3" json:"compute_time,omitempty"`
+	// Tokens of the answers.
+	OutputTokens int64 `protobuf:"varint,4,opt,name=output_tokens,json=outputTokens,proto3" json:"output_tokens,omitempty"`
+	// Coin text.
+	Earned        string `protobuf:"bytes,5,opt,name=earned,proto3" json:"earned,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DayEarnings) Reset() {
+	*x = DayEarnings{}
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DayEarnings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DayEarnings) ProtoMessage() {}
+
+func (x *DayEarnings) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DayEarnings.ProtoReflect.Descriptor instead.
+func (*DayEarnings) Descriptor() ([]byte, []int) {
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *DayEarnings) GetDay() string {
+	if x != nil {
+		return x.Day
+	}
+	return ""
+}
+
+func (x *DayEarnings) GetJobs() int32 {
+	if x != nil {
+		return x.Jobs
+	}
+	return 0
+}
+
+func (x *DayEarnings) GetComputeTime() float64 {
+	if x != nil {
+		return x.ComputeTime
+	}
+	return 0
+}
+
+func (x *DayEarnings) GetOutputTokens() int64 {
+	if x != nil {
+		return x.OutputTokens
+	}
+	return 0
+}
+
+func (x *DayEarnings) GetEarned() string {
+	if x != nil {
+		return x.Earned
+	}
+	return ""
+}
+
+// JobEarnings is what one job brought.
+type JobEarnings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The job.
+	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// The model.
+	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	// When it was leased.
+	LeasedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=leased_at,json=leasedAt,proto3" json:"leased_at,omitempty"`
+	// Accepted seconds of compute.
+	ComputeTime float64 `protobuf:"fixed64,4,opt,name=compute_time,json=computeTime,proto3" json:"compute_time,omitempty"`
+	// Coin text.
+	Earned        string `protobuf:"bytes,5,opt,name=earned,proto3" json:"earned,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobEarnings) Reset() {
+	*x = JobEarnings{}
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobEarnings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobEarnings) ProtoMessage() {}
+
+func (x *JobEarnings) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobEarnings.ProtoReflect.Descriptor instead.
+func (*JobEarnings) Descriptor() ([]byte, []int) {
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *JobEarnings) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *JobEarnings) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *JobEarnings) GetLeasedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LeasedAt
+	}
+	return nil
+}
+
+func (x *JobEarnings) GetComputeTime() float64 {
+	if x != nil {
+		return x.ComputeTime
+	}
+	return 0
+}
+
+func (x *JobEarnings) GetEarned() string {
+	if x != nil {
+		return x.Earned
+	}
+	return ""
+}
+
+// DrainMinerRequest asks the miner to leave.
+type DrainMinerRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainMinerRequest) Reset() {
+	*x = DrainMinerRequest{}
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainMinerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainMinerRequest) ProtoMessage() {}
+
+func (x *DrainMinerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainMinerRequest.ProtoReflect.Descriptor instead.
+func (*DrainMinerRequest) Descriptor() ([]byte, []int) {
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{5}
+}
+
+// DrainMinerResponse says what it still has to do.
+type DrainMinerResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Jobs that run.
+	Running       int32 `protobuf:"varint,1,opt,name=running,proto3" json:"running,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainMinerResponse) Reset() {
+	*x = DrainMinerResponse{}
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainMinerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainMinerResponse) ProtoMessage() {}
+
+func (x *DrainMinerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainMinerResponse.ProtoReflect.Descriptor instead.
+func (*DrainMinerResponse) Descriptor() ([]byte, []int) {
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DrainMinerResponse) GetRunning() int32 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
 // GetStatusResponse holds the status; REST answers with the bare status.
 type GetStatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -72,7 +429,7 @@ type GetStatusResponse struct {
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[1]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -84,7 +441,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[1]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -97,7 +454,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{1}
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetStatusResponse) GetStatus() *MinerStatus {
@@ -142,7 +499,7 @@ type MinerStatus struct {
 
 func (x *MinerStatus) Reset() {
 	*x = MinerStatus{}
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[2]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -154,7 +511,7 @@ func (x *MinerStatus) String() string {
 func (*MinerStatus) ProtoMessage() {}
 
 func (x *MinerStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[2]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -167,7 +524,7 @@ func (x *MinerStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MinerStatus.ProtoReflect.Descriptor instead.
 func (*MinerStatus) Descriptor() ([]byte, []int) {
-	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{2}
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *MinerStatus) GetMinerId() string {
@@ -278,7 +635,7 @@ type RunningJob struct {
 
 func (x *RunningJob) Reset() {
 	*x = RunningJob{}
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[3]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -290,7 +647,7 @@ func (x *RunningJob) String() string {
 func (*RunningJob) ProtoMessage() {}
 
 func (x *RunningJob) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[3]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -303,7 +660,7 @@ func (x *RunningJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunningJob.ProtoReflect.Descriptor instead.
 func (*RunningJob) Descriptor() ([]byte, []int) {
-	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{3}
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RunningJob) GetJobId() string {
@@ -349,7 +706,7 @@ type ModelStatus struct {
 
 func (x *ModelStatus) Reset() {
 	*x = ModelStatus{}
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[4]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -361,7 +718,7 @@ func (x *ModelStatus) String() string {
 func (*ModelStatus) ProtoMessage() {}
 
 func (x *ModelStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[4]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -374,7 +731,7 @@ func (x *ModelStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelStatus.ProtoReflect.Descriptor instead.
 func (*ModelStatus) Descriptor() ([]byte, []int) {
-	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{4}
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ModelStatus) GetName() string {
@@ -411,7 +768,7 @@ type DeviceStatus struct {
 
 func (x *DeviceStatus) Reset() {
 	*x = DeviceStatus{}
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[5]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -423,7 +780,7 @@ func (x *DeviceStatus) String() string {
 func (*DeviceStatus) ProtoMessage() {}
 
 func (x *DeviceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[5]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -436,7 +793,7 @@ func (x *DeviceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceStatus.ProtoReflect.Descriptor instead.
 func (*DeviceStatus) Descriptor() ([]byte, []int) {
-	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{5}
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeviceStatus) GetName() string {
@@ -468,7 +825,7 @@ type AssignJobRequest struct {
 
 func (x *AssignJobRequest) Reset() {
 	*x = AssignJobRequest{}
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[6]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -480,7 +837,7 @@ func (x *AssignJobRequest) String() string {
 func (*AssignJobRequest) ProtoMessage() {}
 
 func (x *AssignJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[6]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -493,7 +850,7 @@ func (x *AssignJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignJobRequest.ProtoReflect.Descriptor instead.
 func (*AssignJobRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{6}
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AssignJobRequest) GetJobId() string {
@@ -520,9 +877,9 @@ func (x *AssignJobRequest) GetReward() string {
 // JobData is the seed document's job_data.
 type JobData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// `inference`.
+	// `inference`, `chat` or `embedding`.
 	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
-	// The prompt.
+	// The prompt; of a chat and an embedding, the content (docs/signing.md).
 	Prompt string `protobuf:"bytes,2,opt,name=prompt,proto3" json:"prompt,omitempty"`
 	// The model.
 	Model         string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
@@ -532,7 +889,7 @@ type JobData struct {
 
 func (x *JobData) Reset() {
 	*x = JobData{}
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[7]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +901,7 @@ func (x *JobData) String() string {
 func (*JobData) ProtoMessage() {}
 
 func (x *JobData) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[7]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +914,7 @@ func (x *JobData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobData.ProtoReflect.Descriptor instead.
 func (*JobData) Descriptor() ([]byte, []int) {
-	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{7}
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *JobData) GetType() string {
@@ -596,7 +953,7 @@ type AssignJobResponse struct {
 
 func (x *AssignJobResponse) Reset() {
 	*x = AssignJobResponse{}
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[8]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +965,7 @@ func (x *AssignJobResponse) String() string {
 func (*AssignJobResponse) ProtoMessage() {}
 
 func (x *AssignJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[8]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -621,7 +978,7 @@ func (x *AssignJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignJobResponse.ProtoReflect.Descriptor instead.
 func (*AssignJobResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{8}
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AssignJobResponse) GetJobId() string {
@@ -650,7 +1007,29 @@ var File_aitbc_miner_v1_miner_service_proto protoreflect.FileDescriptor
 const file_aitbc_miner_v1_miner_service_proto_rawDesc = "" +
 	"\n" +
 	"\"aitbc/miner/v1/miner_service.proto\x12\x0eaitbc.miner.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n" +
-	"\x10GetStatusRequest\"M\n" +
+	"\x10GetStatusRequest\"=\n" +
+	"\x12GetEarningsRequest\x12'\n" +
+	"\tlast_jobs\x18\x01 \x01(\x05B\n" +
+	"\xe0A\x01\xbaH\x04\x1a\x02(\x00R\blastJobs\"\xa5\x01\n" +
+	"\x13GetEarningsResponse\x12\x19\n" +
+	"\x05total\x18\x01 \x01(\tB\x03\xe0A\x03R\x05total\x124\n" +
+	"\x04days\x18\x02 \x03(\v2\x1b.aitbc.miner.v1.DayEarningsB\x03\xe0A\x03R\x04days\x12=\n" +
+	"\tlast_jobs\x18\x03 \x03(\v2\x1b.aitbc.miner.v1.JobEarningsB\x03\xe0A\x03R\blastJobs\"\xac\x01\n" +
+	"\vDayEarnings\x12\x15\n" +
+	"\x03day\x18\x01 \x01(\tB\x03\xe0A\x03R\x03day\x12\x17\n" +
+	"\x04jobs\x18\x02 \x01(\x05B\x03\xe0A\x03R\x04jobs\x12&\n" +
+	"\fcompute_time\x18\x03 \x01(\x01B\x03\xe0A\x03R\vcomputeTime\x12(\n" +
+	"\routput_tokens\x18\x04 \x01(\x03B\x03\xe0A\x03R\foutputTokens\x12\x1b\n" +
+	"\x06earned\x18\x05 \x01(\tB\x03\xe0A\x03R\x06earned\"\xc7\x01\n" +
+	"\vJobEarnings\x12\x1a\n" +
+	"\x06job_id\x18\x01 \x01(\tB\x03\xe0A\x03R\x05jobId\x12\x19\n" +
+	"\x05model\x18\x02 \x01(\tB\x03\xe0A\x03R\x05model\x12<\n" +
+	"\tleased_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\bleasedAt\x12&\n" +
+	"\fcompute_time\x18\x04 \x01(\x01B\x03\xe0A\x03R\vcomputeTime\x12\x1b\n" +
+	"\x06earned\x18\x05 \x01(\tB\x03\xe0A\x03R\x06earned\"\x13\n" +
+	"\x11DrainMinerRequest\"3\n" +
+	"\x12DrainMinerResponse\x12\x1d\n" +
+	"\arunning\x18\x01 \x01(\x05B\x03\xe0A\x03R\arunning\"M\n" +
 	"\x11GetStatusResponse\x128\n" +
 	"\x06status\x18\x01 \x01(\v2\x1b.aitbc.miner.v1.MinerStatusB\x03\xe0A\x03R\x06status\"\xbb\x04\n" +
 	"\vMinerStatus\x12\x1e\n" +
@@ -688,18 +1067,21 @@ const file_aitbc_miner_v1_miner_service_proto_rawDesc = "" +
 	"\x06job_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(@R\x05jobId\x12=\n" +
 	"\bjob_data\x18\x02 \x01(\v2\x17.aitbc.miner.v1.JobDataB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\ajobData\x12\"\n" +
 	"\x06reward\x18\x03 \x01(\tB\n" +
-	"\xe0A\x01\xbaH\x04r\x02((R\x06reward\"\x7f\n" +
-	"\aJobData\x12'\n" +
-	"\x04type\x18\x01 \x01(\tB\x13\xe0A\x02\xbaH\rr\vR\tinferenceR\x04type\x12&\n" +
-	"\x06prompt\x18\x02 \x01(\tB\x0e\xe0A\x02\xbaH\br\x06 \x01(\x80\x80\x10R\x06prompt\x12#\n" +
+	"\xe0A\x01\xbaH\x04r\x02((R\x06reward\"\x90\x01\n" +
+	"\aJobData\x128\n" +
+	"\x04type\x18\x01 \x01(\tB$\xe0A\x02\xbaH\x1er\x1cR\tinferenceR\x04chatR\tembeddingR\x04type\x12&\n" +
+	"\x06prompt\x18\x02 \x01(\tB\x0e\xe0A\x02\xbaH\br\x06 \x01(\x80\x80@R\x06prompt\x12#\n" +
 	"\x05model\x18\x03 \x01(\tB\r\xe0A\x02\xbaH\ar\x05 \x01(\xc8\x01R\x05model\"l\n" +
 	"\x11AssignJobResponse\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\tB\x03\xe0A\x03R\x05jobId\x12\x1e\n" +
 	"\blease_id\x18\x02 \x01(\tB\x03\xe0A\x03R\aleaseId\x12\x1b\n" +
-	"\x06status\x18\x03 \x01(\tB\x03\xe0A\x03R\x06status2\xea\x01\n" +
+	"\x06status\x18\x03 \x01(\tB\x03\xe0A\x03R\x06status2\xc3\x03\n" +
 	"\fMinerService\x12l\n" +
 	"\tGetStatus\x12 .aitbc.miner.v1.GetStatusRequest\x1a!.aitbc.miner.v1.GetStatusResponse\"\x1a\x82\xd3\xe4\x93\x02\x14b\x06status\x12\n" +
 	"/v1/status\x12l\n" +
+	"\vGetEarnings\x12\".aitbc.miner.v1.GetEarningsRequest\x1a#.aitbc.miner.v1.GetEarningsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/earnings\x12i\n" +
+	"\n" +
+	"DrainMiner\x12!.aitbc.miner.v1.DrainMinerRequest\x1a\".aitbc.miner.v1.DrainMinerResponse\"\x14\x82\xd3\xe4\x93\x02\x0e:\x01*\"\t/v1/drain\x12l\n" +
 	"\tAssignJob\x12 .aitbc.miner.v1.AssignJobRequest\x1a!.aitbc.miner.v1.AssignJobResponse\"\x1a\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/v1/jobs/assignB\xb7\x01\n" +
 	"\x12com.aitbc.miner.v1B\x11MinerServiceProtoP\x01Z4github.com/aitbc/aitbc/gen/go/aitbc/miner/v1;minerv1\xa2\x02\x03AMX\xaa\x02\x0eAitbc.Miner.V1\xca\x02\x0eAitbc\\Miner\\V1\xe2\x02\x1aAitbc\\Miner\\V1\\GPBMetadata\xea\x02\x10Aitbc::Miner::V1b\x06proto3"
 
@@ -715,35 +1097,48 @@ func file_aitbc_miner_v1_miner_service_proto_rawDescGZIP() []byte {
 	return file_aitbc_miner_v1_miner_service_proto_rawDescData
 }
 
-var file_aitbc_miner_v1_miner_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_aitbc_miner_v1_miner_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_aitbc_miner_v1_miner_service_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),      // 0: aitbc.miner.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),     // 1: aitbc.miner.v1.GetStatusResponse
-	(*MinerStatus)(nil),           // 2: aitbc.miner.v1.MinerStatus
-	(*RunningJob)(nil),            // 3: aitbc.miner.v1.RunningJob
-	(*ModelStatus)(nil),           // 4: aitbc.miner.v1.ModelStatus
-	(*DeviceStatus)(nil),          // 5: aitbc.miner.v1.DeviceStatus
-	(*AssignJobRequest)(nil),      // 6: aitbc.miner.v1.AssignJobRequest
-	(*JobData)(nil),               // 7: aitbc.miner.v1.JobData
-	(*AssignJobResponse)(nil),     // 8: aitbc.miner.v1.AssignJobResponse
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*GetEarningsRequest)(nil),    // 1: aitbc.miner.v1.GetEarningsRequest
+	(*GetEarningsResponse)(nil),   // 2: aitbc.miner.v1.GetEarningsResponse
+	(*DayEarnings)(nil),           // 3: aitbc.miner.v1.DayEarnings
+	(*JobEarnings)(nil),           // 4: aitbc.miner.v1.JobEarnings
+	(*DrainMinerRequest)(nil),     // 5: aitbc.miner.v1.DrainMinerRequest
+	(*DrainMinerResponse)(nil),    // 6: aitbc.miner.v1.DrainMinerResponse
+	(*GetStatusResponse)(nil),     // 7: aitbc.miner.v1.GetStatusResponse
+	(*MinerStatus)(nil),           // 8: aitbc.miner.v1.MinerStatus
+	(*RunningJob)(nil),            // 9: aitbc.miner.v1.RunningJob
+	(*ModelStatus)(nil),           // 10: aitbc.miner.v1.ModelStatus
+	(*DeviceStatus)(nil),          // 11: aitbc.miner.v1.DeviceStatus
+	(*AssignJobRequest)(nil),      // 12: aitbc.miner.v1.AssignJobRequest
+	(*JobData)(nil),               // 13: aitbc.miner.v1.JobData
+	(*AssignJobResponse)(nil),     // 14: aitbc.miner.v1.AssignJobResponse
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
 }
 var file_aitbc_miner_v1_miner_service_proto_depIdxs = []int32{
-	2, // 0: aitbc.miner.v1.GetStatusResponse.status:type_name -> aitbc.miner.v1.MinerStatus
-	3, // 1: aitbc.miner.v1.MinerStatus.running:type_name -> aitbc.miner.v1.RunningJob
-	4, // 2: aitbc.miner.v1.MinerStatus.models:type_name -> aitbc.miner.v1.ModelStatus
-	5, // 3: aitbc.miner.v1.MinerStatus.devices:type_name -> aitbc.miner.v1.DeviceStatus
-	9, // 4: aitbc.miner.v1.RunningJob.started_at:type_name -> google.protobuf.Timestamp
-	7, // 5: aitbc.miner.v1.AssignJobRequest.job_data:type_name -> aitbc.miner.v1.JobData
-	0, // 6: aitbc.miner.v1.MinerService.GetStatus:input_type -> aitbc.miner.v1.GetStatusRequest
-	6, // 7: aitbc.miner.v1.MinerService.AssignJob:input_type -> aitbc.miner.v1.AssignJobRequest
-	1, // 8: aitbc.miner.v1.MinerService.GetStatus:output_type -> aitbc.miner.v1.GetStatusResponse
-	8, // 9: aitbc.miner.v1.MinerService.AssignJob:output_type -> aitbc.miner.v1.AssignJobResponse
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	3,  // 0: aitbc.miner.v1.GetEarningsResponse.days:type_name -> aitbc.miner.v1.DayEarnings
+	4,  // 1: aitbc.miner.v1.GetEarningsResponse.last_jobs:type_name -> aitbc.miner.v1.JobEarnings
+	15, // 2: aitbc.miner.v1.JobEarnings.leased_at:type_name -> google.protobuf.Timestamp
+	8,  // 3: aitbc.miner.v1.GetStatusResponse.status:type_name -> aitbc.miner.v1.MinerStatus
+	9,  // 4: aitbc.miner.v1.MinerStatus.running:type_name -> aitbc.miner.v1.RunningJob
+	10, // 5: aitbc.miner.v1.MinerStatus.models:type_name -> aitbc.miner.v1.ModelStatus
+	11, // 6: aitbc.miner.v1.MinerStatus.devices:type_name -> aitbc.miner.v1.DeviceStatus
+	15, // 7: aitbc.miner.v1.RunningJob.started_at:type_name -> google.protobuf.Timestamp
+	13, // 8: aitbc.miner.v1.AssignJobRequest.job_data:type_name -> aitbc.miner.v1.JobData
+	0,  // 9: aitbc.miner.v1.MinerService.GetStatus:input_type -> aitbc.miner.v1.GetStatusRequest
+	1,  // 10: aitbc.miner.v1.MinerService.GetEarnings:input_type -> aitbc.miner.v1.GetEarningsRequest
+	5,  // 11: aitbc.miner.v1.MinerService.DrainMiner:input_type -> aitbc.miner.v1.DrainMinerRequest
+	12, // 12: aitbc.miner.v1.MinerService.AssignJob:input_type -> aitbc.miner.v1.AssignJobRequest
+	7,  // 13: aitbc.miner.v1.MinerService.GetStatus:output_type -> aitbc.miner.v1.GetStatusResponse
+	2,  // 14: aitbc.miner.v1.MinerService.GetEarnings:output_type -> aitbc.miner.v1.GetEarningsResponse
+	6,  // 15: aitbc.miner.v1.MinerService.DrainMiner:output_type -> aitbc.miner.v1.DrainMinerResponse
+	14, // 16: aitbc.miner.v1.MinerService.AssignJob:output_type -> aitbc.miner.v1.AssignJobResponse
+	13, // [13:17] is the sub-list for method output_type
+	9,  // [9:13] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_miner_v1_miner_service_proto_init() }
@@ -757,7 +1152,7 @@ func file_aitbc_miner_v1_miner_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_miner_v1_miner_service_proto_rawDesc), len(file_aitbc_miner_v1_miner_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

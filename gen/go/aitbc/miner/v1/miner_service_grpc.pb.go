@@ -19,8 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	MinerService_GetStatus_FullMethodName = "/aitbc.miner.v1.MinerService/GetStatus"
-	MinerService_AssignJob_FullMethodName = "/aitbc.miner.v1.MinerService/AssignJob"
+	MinerService_GetStatus_FullMethodName   = "/aitbc.miner.v1.MinerService/GetStatus"
+	MinerService_GetEarnings_FullMethodName = "/aitbc.miner.v1.MinerService/GetEarnings"
+	MinerService_DrainMiner_FullMethodName  = "/aitbc.miner.v1.MinerService/DrainMiner"
+	MinerService_AssignJob_FullMethodName   = "/aitbc.miner.v1.MinerService/AssignJob"
 )
 
 // MinerServiceClient is the client API for MinerService service.
@@ -31,6 +33,13 @@ const (
 type MinerServiceClient interface {
 	// GetStatus shows the miner's state. Anyone who reaches the port may read it.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
+	// GetEarnings adds up what the miner was promised for its accepted results, as far as it keeps their
+	// records. Anyone who reaches the port may read it.
+	GetEarnings(ctx context.Context, in *GetEarningsRequest, opts ...grpc.CallOption) (*GetEarningsResponse, error)
+	// DrainMiner has the miner finish what runs, within its drain timeout, and then leave. Calling it
+	// again changes nothing. Authentication: header `x-api-key` with the owner's key.
+	// Errors: INVALID_KEY.
+	DrainMiner(ctx context.Context, in *DrainMinerRequest, opts ...grpc.CallOption) (*DrainMinerResponse, error)
 	// AssignJob asks the coordinator, over the miner's stream, for one queued and escrowed job; it
 	// runs nothing that the coordinator has not leased. Authentication: header `x-api-key` with the
 	// owner's key.
@@ -57,6 +66,26 @@ func (c *minerServiceClient) GetStatus(ctx context.Context, in *GetStatusRequest
 	return out, nil
 }
 
+func (c *minerServiceClient) GetEarnings(ctx context.Context, in *GetEarningsRequest, opts ...grpc.CallOption) (*GetEarningsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetEarningsResponse)
+	err := c.cc.Invoke(ctx, MinerService_GetEarnings_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *minerServiceClient) DrainMiner(ctx context.Context, in *DrainMinerRequest, opts ...grpc.CallOption) (*DrainMinerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DrainMinerResponse)
+	err := c.cc.Invoke(ctx, MinerService_DrainMiner_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *minerServiceClient) AssignJob(ctx context.Context, in *AssignJobRequest, opts ...grpc.CallOption) (*AssignJobResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(AssignJobResponse)
@@ -75,6 +104,13 @@ func (c *minerServiceClient) AssignJob(ctx context.Context, in *AssignJobRequest
 type MinerServiceServer interface {
 	// GetStatus shows the miner's state. Anyone who reaches the port may read it.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
+	// GetEarnings adds up what the miner was promised for its accepted results, as far as it keeps their
+	// records. Anyone who reaches the port may read it.
+	GetEarnings(context.Context, *GetEarningsRequest) (*GetEarningsResponse, error)
+	// DrainMiner has the miner finish what runs, within its drain timeout, and then leave. Calling it
+	// again changes nothing. Authentication: header `x-api-key` with the owner's key.
+	// Errors: INVALID_KEY.
+	DrainMiner(context.Context, *DrainMinerRequest) (*DrainMinerResponse, error)
 	// AssignJob asks the coordinator, over the miner's stream, for one queued and escrowed job; it
 	// runs nothing that the coordinator has not leased. Authentication: header `x-api-key` with the
 	// owner's key.
@@ -93,6 +129,12 @@ type UnimplementedMinerServiceServer struct{}
 
 func (UnimplementedMinerServiceServer) GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStatus not implemented")
+}
+func (UnimplementedMinerServiceServer) GetEarnings(context.Context, *GetEarningsRequest) (*GetEarningsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetEarnings not implemented")
+}
+func (UnimplementedMinerServiceServer) DrainMiner(context.Context, *DrainMinerRequest) (*DrainMinerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DrainMiner not implemented")
 }
 func (UnimplementedMinerServiceServer) AssignJob(context.Context, *AssignJobRequest) (*AssignJobResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AssignJob not implemented")
@@ -136,6 +178,42 @@ func _MinerService_GetStatus_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _MinerService_GetEarnings_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetEarningsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MinerServiceServer).GetEarnings(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MinerService_GetEarnings_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MinerServiceServer).GetEarnings(ctx, req.(*GetEarningsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MinerService_DrainMiner_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DrainMinerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MinerServiceServer).DrainMiner(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MinerService_DrainMiner_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MinerServiceServer).DrainMiner(ctx, req.(*DrainMinerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _MinerService_AssignJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(AssignJobRequest)
 	if err := dec(in); err != nil {
@@ -164,6 +242,14 @@ var MinerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetStatus",
 			Handler:    _MinerService_GetStatus_Handler,
+		},
+		{
+			MethodName: "GetEarnings",
+			Handler:    _MinerService_GetEarnings_Handler,
+		},
+		{
+			MethodName: "DrainMiner",
+			Handler:    _MinerService_DrainMiner_Handler,
 		},
 		{
 			MethodName: "AssignJob",

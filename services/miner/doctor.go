@@ -1,0 +1,227 @@
+package miner
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	"github.com/aitbc/aitbc/services/internal/rpc"
+	"github.com/aitbc/aitbc/services/miner/internal/device"
+	"github.com/aitbc/aitbc/services/miner/internal/enrol"
+	"github.com/aitbc/aitbc/services/miner/internal/executor"
+)
+
+// checkLimit bounds each look at something outside.
+const checkLimit = 10 * time.Second
+
+// Check is one thing that a miner needs.
+type Check struct {
+	// Name says what was looked at.
+	Name string
+	// OK says that it is as it should be, Detail what was seen.
+	OK     bool
+	Detail string
+	// Remedy says what to do when it is not.
+	Remedy string
+}
+
+// Diagnose looks at everything that a miner with this configuration needs, from its key to its
+// coordinators. It changes nothing.
+func Diagnose(ctx context.Context, cfg Config) []Check {
+	if err := cfg.Validate(); err != nil {
+		return []Check{{Name: "configuration", Detail: err.Error(), Remedy: "correct the settings that are named"}}
+	}
+	checks := []Check{checkState(cfg.StateDir)}
+	key, check := checkKey(cfg.keyFile())
+	checks = append(checks, check)
+	checks = append(checks, checkEngine(ctx, cfg)...)
+	checks = append(checks, checkDevices(ctx))
+	if cfg.Ledger != "" {
+		checks = append(checks, checkLedger(ctx, cfg, key))
+	}
+	for _, address := range cfg.Coordinators {
+		checks = append(checks, checkCoordinator(ctx, cfg, address))
+	}
+	return checks
+}
+
+func checkState(folder string) Check {
+	c := Check{Name: "state folder", Detail: folder, Remedy: "make it writable for this user, or choose another with --state"}
+	err := os.MkdirAll(folder, 0o700)
+	if err == nil {
+		var probe *os.File
+		if probe, err = os.CreateTemp(folder, ".doctor-*"); err == nil {
+			err = errors.Join(probe.Close(), os.Remove(probe.Name()))
+		}
+	}
+	if err != nil {
+		c.Detail = err.Error()
+		return c
+	}
+	c.OK = true
+	return c
+}
+
+// checkKey also gives the key; nil: there is none yet, or it cannot be read.
+func checkKey(path string) (ed25519.PrivateKey, Check) {
+	c := Check{Name: "key"}
+	key, err := aitbc.LoadKey(path)
+	switch {
+	case err == nil:
+		c.OK, c.Detail = true, fmt.Sprintf("miner %s (%s)", aitbc.AccountOf(key.Public().(ed25519.PublicKey)), path)
+	case errors.Is(err, fs.ErrNotExist):
+		c.OK, c.Detail = true, path+" is made at the first start"
+	default:
+		c.Detail, c.Remedy = err.Error(), "restore the key from your copy; a new key is a new miner, without stake and earnings"
+	}
+	return key, c
+}
+
+func checkEngine(ctx context.Context, cfg Config) []Check {
+	base, err := url.Parse(cfg.EngineURL)
+	if err != nil {
+		return nil // Validate has said so
+	}
+	engine := executor.New(base)
+	defer engine.Close()
+	c := Check{Name: "engine", Remedy: "start Ollama (`ollama serve`), or say where it is with --ollama-url"}
+	version, err := engine.Version(ctx)
+	if err != nil {
+		c.Detail = err.Error()
+		return []Check{c}
+	}
+	c.OK, c.Detail = true, fmt.Sprintf("ollama/%s at %s", version, cfg.EngineURL)
+	return []Check{c, checkModels(ctx, engine, cfg.Models)}
+}
+
+func checkModels(ctx context.Context, engine *executor.Ollama, wanted []string) Check {
+	c := Check{Name: "models"}
+	models, err := engine.Models(ctx)
+	if err != nil {
+		c.Detail, c.Remedy = err.Error(), "see Ollama's own log"
+		return c
+	}
+	var names, missing []string
+	for _, m := range models {
+		names = append(names, m.Name)
+	}
+	for _, name := range wanted {
+		if !slices.Contains(names, executor.FullName(name)) {
+			missing = append(missing, name)
+		}
+	}
+	switch {
+	case len(missing) > 0:
+		c.Detail = "the engine lacks " + strings.Join(missing, ", ")
+		c.Remedy = "`ollama pull " + missing[0] + "`, or take it out of --models"
+	case len(names) == 0:
+		c.Detail, c.Remedy = "the engine has no models", "`ollama pull llama3.2`, or another that your machine can run"
+	default:
+		c.OK, c.Detail = true, strings.Join(names, ", ")
+	}
+	return c
+}
+
+func checkDevices(ctx context.Context) Check {
+	c := Check{Name: "devices"}
+	devices, err := device.New().List(ctx)
+	if err != nil {
+		c.Detail, c.Remedy = err.Error(), "run nvidia-smi yourself: driver and card do not agree. Without it the miner works, and reports no GPU use"
+		return c
+	}
+	var names []string
+	for _, d := range devices {
+		names = append(names, fmt.Sprintf("%s %s", d.Kind, d.Name))
+	}
+	c.OK, c.Detail = true, strings.Join(names, ", ")
+	return c
+}
+
+func checkLedger(ctx context.Context, cfg Config, key ed25519.PrivateKey) Check {
+	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	c := Check{Name: "ledger", Remedy: "is --ledger the gRPC address (port 18003) of a node that runs?"}
+	ledger, err := aitbc.NewLedger(cfg.Ledger)
+	if err != nil {
+		c.Detail = err.Error()
+		return c
+	}
+	defer ledger.Close()
+	var account aitbc.AccountID
+	if key != nil {
+		account = aitbc.AccountOf(key.Public().(ed25519.PublicKey))
+	}
+	s, err := enrol.Look(ctx, ledger, account)
+	if err != nil {
+		c.Detail = err.Error()
+		return c
+	}
+	wanted := max(cfg.Stake, s.MinStake)
+	switch {
+	case cfg.ChainID != "" && s.ChainID != cfg.ChainID:
+		c.Detail, c.Remedy = fmt.Sprintf("it is the chain %q", s.ChainID), "name a node of --chain-id "+cfg.ChainID
+	case s.Registered && s.Stake >= s.MinStake:
+		c.OK, c.Detail = true, fmt.Sprintf("registered at %s with a stake of %s, %s free", s.ChainID, s.Stake, s.Balance)
+	case wanted-s.Stake <= s.Balance:
+		c.OK, c.Detail = true, fmt.Sprintf("%s will be bonded at the start, of %s", wanted-s.Stake, s.Balance)
+	default:
+		c.Detail = fmt.Sprintf("a stake of %s is needed: %s are bonded, %s free", wanted, s.Stake, s.Balance)
+		c.Remedy = fmt.Sprintf("have %s sent to %s", wanted-s.Stake-s.Balance, account)
+	}
+	return c
+}
+
+// checkCoordinator asks for a coordinator's health. It opens no session: that would end the one of a miner
+// which runs.
+func checkCoordinator(ctx context.Context, cfg Config, address string) Check {
+	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	c := Check{Name: "coordinator " + address, Remedy: "is the address right, and does the coordinator run? See --coordinators, --tls, --tls-ca"}
+	transport, err := cfg.transport(address)
+	if err != nil {
+		c.Detail = err.Error()
+		return c
+	}
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(transport))
+	if err != nil {
+		c.Detail = err.Error()
+		return c
+	}
+	defer conn.Close()
+	answer, err := healthv1.NewHealthClient(conn).Check(ctx, &healthv1.HealthCheckRequest{})
+	switch {
+	case err != nil:
+		c.Detail = err.Error()
+	case answer.GetStatus() != healthv1.HealthCheckResponse_SERVING:
+		c.Detail, c.Remedy = "it is "+answer.GetStatus().String(), "wait, or name another coordinator"
+	default:
+		c.OK, c.Detail = true, "serving"
+	}
+	return c
+}
+
+// transport gives how a coordinator is spoken to: as the session does it.
+func (c Config) transport(address string) (credentials.TransportCredentials, error) {
+	if c.Insecure || rpc.IsLoopback(address) && !c.TLS && c.TLSCA == "" {
+		return insecure.NewCredentials(), nil
+	}
+	roots, err := c.roots()
+	if err != nil {
+		return nil, err
+	}
+	return credentials.NewTLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}), nil
+}
