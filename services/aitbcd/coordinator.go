@@ -62,9 +62,15 @@ func runCoordinator(ctx context.Context, c coordinator.Config, log *slog.Logger)
 	}
 }
 
+// ledgerFlag chooses where jobs are paid.
+func ledgerFlag(f *pflag.FlagSet, c *coordinator.Config) {
+	f.StringVar(&c.Ledger, "ledger", c.Ledger, "where jobs are paid: cometbft, or none for a private fleet")
+}
+
 // coordinatorFlags defines what the coordinator of `aitbcd dev` has too.
 func coordinatorFlags(f *pflag.FlagSet, c *coordinator.Config) {
 	storeFlag(f, c)
+	ledgerFlag(f, c)
 	f.StringVar(&c.RESTListen, coordinator.FlagRESTListen, c.RESTListen, "REST gateway")
 	f.StringVar(&c.GRPCListen, coordinator.FlagGRPCListen, c.GRPCListen, "gRPC, for clients and miners")
 	f.StringVar(&c.MetricsListen, coordinator.FlagMetricsListen, c.MetricsListen, "the coordinator's /metrics; empty: none")

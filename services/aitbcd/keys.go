@@ -28,6 +28,7 @@ func newKeys() *cobra.Command {
 	config.AddFileFlag(f)
 	f.StringVar(&k.config.StateDir, "state", defaultState(), "the coordinator's state folder")
 	storeFlag(f, &k.config)
+	ledgerFlag(f, &k.config)
 	f.StringVar(&k.config.OperatorKey, "operator-key", "", "the operator's ledger key (default: keys/operator.key in the state folder)")
 	f.StringSliceVar(&k.config.LedgerURLs, "ledger-url", k.config.LedgerURLs, "CometBFT JSON-RPC of ledger nodes; the next one is called when one fails or makes no blocks")
 	f.StringVarP(&k.output, "output", "o", "text", "text or json")

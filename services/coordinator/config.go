@@ -42,6 +42,9 @@ type Config struct {
 	// Insecure allows plaintext off loopback.
 	Insecure bool
 
+	// Ledger is where jobs are paid: LedgerCometBFT, or LedgerNone for a private fleet, in which
+	// nothing is paid. Empty: LedgerCometBFT.
+	Ledger string
 	// LedgerURLs are the CometBFT JSON-RPC addresses of ledger nodes: one is called until it fails or
 	// makes no blocks, then the next. Not used when Deps has a client.
 	LedgerURLs []string
@@ -67,6 +70,7 @@ func DefaultConfig() Config {
 		RESTListen:     "127.0.0.1:18000",
 		GRPCListen:     "127.0.0.1:18002",
 		MetricsListen:  "127.0.0.1:9090",
+		Ledger:         LedgerCometBFT,
 		LedgerURLs:     []string{"http://127.0.0.1:26657"},
 		QueueTimeout:   jobs.QueueTimeout,
 		ExecutionLimit: jobs.ExecutionLimit,
@@ -96,6 +100,9 @@ func (c Config) Validate() error {
 	}
 	if c.TLSCert == "" && c.TLSKey == "" && !c.Insecure && (!rpc.IsLoopback(c.RESTListen) || !rpc.IsLoopback(c.GRPCListen)) {
 		faults = append(faults, errors.New("off loopback give tls-cert and tls-key, or insecure"))
+	}
+	if c.Ledger != "" && c.Ledger != LedgerCometBFT && c.Ledger != LedgerNone {
+		faults = append(faults, fmt.Errorf("ledger %q: want %s or %s", c.Ledger, LedgerCometBFT, LedgerNone))
 	}
 	faults = append(faults, c.validateStore(), c.dispatch("any").Validate(), c.limit().Validate())
 	if err := errors.Join(faults...); err != nil {

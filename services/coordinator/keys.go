@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -98,13 +99,19 @@ func (k *Keys) Fund(ctx context.Context, account aitbc.AccountID, amount aitbc.A
 
 // onLedger does work with the ledger, once it is sure that it is the operator's.
 func (k *Keys) onLedger(ctx context.Context, work func(*custody.Issuer) error) (err error) {
-	operator, err := aitbc.LoadKey(k.cfg.operatorKey())
+	operator, err := k.cfg.loadOperator()
 	if err != nil {
-		return fmt.Errorf("the operator's key: %w", err)
+		return err
 	}
 	vault, err := custody.OpenVault(filepath.Join(k.cfg.StateDir, custody.KeyFile), k.store)
 	if err != nil {
 		return err
+	}
+	if k.cfg.Ledger == LedgerNone {
+		account := aitbc.AccountOf(operator.Public().(ed25519.PublicKey))
+		return work(&custody.Issuer{
+			Keys: k.store, Vault: vault, Ledger: noLedger{}, Operator: ledger.Signer{Account: account, Key: operator},
+		})
 	}
 	s := &Service{cfg: k.cfg, deps: Deps{Logger: k.log}, operator: operator}
 	client, err := s.ledgerClient()

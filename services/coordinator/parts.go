@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,10 +16,8 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
 	"github.com/aitbc/aitbc/services/coordinator/internal/gateway"
 	"github.com/aitbc/aitbc/services/coordinator/internal/ledger"
-	"github.com/aitbc/aitbc/services/coordinator/internal/ledger/account"
 	"github.com/aitbc/aitbc/services/coordinator/internal/replica"
 	"github.com/aitbc/aitbc/services/coordinator/internal/session"
-	"github.com/aitbc/aitbc/services/coordinator/internal/settlement"
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
 	edge "github.com/aitbc/aitbc/services/internal/gateway"
 	"github.com/aitbc/aitbc/services/internal/obs"
@@ -35,10 +32,8 @@ const chainTimeout = time.Minute
 type parts struct {
 	store      store.Store
 	committer  *store.Committer
-	ledger     *ledger.Client
-	accounts   *account.Reader
+	ledger     *ledger.Client // nil: there is none
 	member     *replica.Member
-	settlement *settlement.Chain
 	dispatcher *dispatch.Dispatcher
 	server     *rpc.Server
 	sessions   *session.Service
@@ -65,27 +60,30 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err := s.putFixedKeys(ctx, p.store); err != nil {
 		return err
 	}
+	if s.cfg.Ledger == LedgerNone {
+		return s.runWith(ctx, p, listeners, s.inFleet(p))
+	}
 	if p.ledger, err = s.ledgerClient(); err != nil {
 		return err
 	}
 	group := &run.Group{}
 	group.Add("ledger client", p.ledger)
-	group.Add("the rest", run.Func(func(ctx context.Context) error { return s.runOnChain(ctx, p, listeners) }))
+	group.Add("the rest", run.Func(func(ctx context.Context) error {
+		onChain, err := s.onChain(ctx, p)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return s.runWith(ctx, p, listeners, onChain)
+	}))
 	return group.Run(ctx)
 }
 
-// runOnChain runs what needs to know the chain, once it is known.
-func (s *Service) runOnChain(ctx context.Context, p *parts, listeners ports) error {
-	waiting, cancel := context.WithTimeout(ctx, chainTimeout)
-	defer cancel()
-	head, err := p.ledger.Await(waiting)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("the ledger did not answer within %s (--ledger-url %s): %w", chainTimeout, strings.Join(s.cfg.LedgerURLs, ","), err)
-	}
-	if err := s.build(ctx, p, listeners, head.ChainID); err != nil {
+// runWith runs what needs to know where jobs are paid.
+func (s *Service) runWith(ctx context.Context, p *parts, listeners ports, b books) error {
+	if err := s.build(ctx, p, listeners, b); err != nil {
 		return err
 	}
 	group := &run.Group{}
@@ -106,7 +104,7 @@ func (s *Service) runOnChain(ctx context.Context, p *parts, listeners ports) err
 	s.dispatcher = p.dispatcher
 	close(s.ready)
 	s.deps.Logger.InfoContext(ctx, "coordinator is up", "rest", s.rest.String(), "grpc", s.grpc.String(),
-		"chain_id", head.ChainID, "operator_id", s.Operator().String())
+		"chain_id", b.chainID, "operator_id", s.Operator().String())
 	return group.Run(ctx)
 }
 
@@ -124,7 +122,7 @@ func (s *Service) ledgerClient() (*ledger.Client, error) {
 }
 
 // build makes the parts, from the store outwards.
-func (s *Service) build(ctx context.Context, p *parts, listeners ports, chainID string) error {
+func (s *Service) build(ctx context.Context, p *parts, listeners ports, b books) error {
 	flushes, err := newFlushes(s.deps.Registry)
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
@@ -134,33 +132,29 @@ func (s *Service) build(ctx context.Context, p *parts, listeners ports, chainID 
 	if p.committer, err = store.NewCommitter(p.store, commits); err != nil {
 		return err
 	}
-	p.accounts = account.NewReader(p.ledger, s.Operator())
-	if p.member, err = s.join(ctx, p.store, chainID); err != nil {
+	if p.member, err = s.join(ctx, p.store, b.chainID); err != nil {
 		return err
 	}
-	p.dispatcher, err = dispatch.New(ctx, s.cfg.dispatch(chainID), dispatch.Deps{
-		Store: p.store, Committer: p.committer, Ledger: p.accounts, Outbox: p.member, Operator: s.operator, Log: s.deps.Logger,
+	p.dispatcher, err = dispatch.New(ctx, s.cfg.dispatch(b.chainID), dispatch.Deps{
+		Store: p.store, Committer: p.committer, Ledger: b.accounts, Outbox: p.member, Operator: s.operator, Log: s.deps.Logger,
 		Shards: p.member.Shards(), Takes: s.cfg.isPostgres(),
 	})
 	if err != nil {
 		return err
 	}
-	p.settlement, err = settlement.New(settlement.DefaultConfig(), settlement.Deps{
-		Ledger: p.ledger, Funds: p.accounts, Outbox: p.store, Sink: p.member, Operator: s.Operator(), Key: s.operator,
-		Registry: s.deps.Registry, Log: s.deps.Logger,
-	})
+	settles, err := b.settle(p, p.member)
 	if err != nil {
 		return err
 	}
-	p.member.Attach(p.dispatcher, p.settlement)
+	p.member.Attach(p.dispatcher, settles)
 	if err := errors.Join(s.deps.Registry.Register(newJobCounter(p.store)), s.deps.Registry.Register(newWatcherGauge(p.dispatcher))); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	return s.buildFaces(ctx, p, listeners, chainID)
+	return s.buildFaces(ctx, p, listeners, b)
 }
 
 // buildFaces makes gRPC, and REST in front of it.
-func (s *Service) buildFaces(ctx context.Context, p *parts, listeners ports, chainID string) error {
+func (s *Service) buildFaces(ctx context.Context, p *parts, listeners ports, b books) error {
 	calls, err := obs.NewRPC(s.deps.Registry)
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
@@ -172,7 +166,7 @@ func (s *Service) buildFaces(ctx context.Context, p *parts, listeners ports, cha
 	if p.server, err = rpc.NewServer(listeners.grpc, options); err != nil {
 		return err
 	}
-	if err := s.register(p, chainID); err != nil {
+	if err := s.register(p, b); err != nil {
 		return err
 	}
 	if p.conn, err = p.server.Conn(); err != nil {
@@ -210,17 +204,17 @@ func (s *Service) rpcOptions(p *parts, calls *obs.RPC) (rpc.Options, error) {
 	return rpc.Options{Logger: s.deps.Logger, Metrics: calls, Authorizer: authorizer, Limiter: limiter, TLS: security, Unary: p.member.Unary, Stream: p.member.Stream}, nil
 }
 
-func (s *Service) register(p *parts, chainID string) error {
+func (s *Service) register(p *parts, b books) error {
 	err := api.Register(p.server, api.Deps{
-		Jobs: p.dispatcher, Leases: p.dispatcher, Network: replica.Network{Network: p.dispatcher, Member: p.member}, Reader: p.store, Ledger: p.accounts,
+		Jobs: p.dispatcher, Leases: p.dispatcher, Network: replica.Network{Network: p.dispatcher, Member: p.member}, Reader: p.store, Ledger: b.accounts,
 		Watches: p.dispatcher, Senders: &p.senders, Stopping: p.leaving,
-		ChainID: chainID, Operator: s.publicKey(),
+		ChainID: b.chainID, Operator: s.publicKey(),
 	})
 	if err != nil {
 		return err
 	}
 	p.sessions, err = session.New(session.DefaultConfig(), session.Deps{
-		Dispatcher: p.dispatcher, Ledger: p.accounts, ChainID: chainID, OperatorKey: s.publicKey(),
+		Dispatcher: p.dispatcher, Ledger: b.accounts, ChainID: b.chainID, OperatorKey: s.publicKey(),
 		Stopping: p.server.Stopping(), Log: s.deps.Logger,
 	})
 	if err != nil {

@@ -62,9 +62,9 @@ func New(cfg Config, deps Deps) (*Service, error) {
 	if deps.Logger == nil || deps.Registry == nil {
 		return nil, errors.New("a coordinator needs a logger and a registry")
 	}
-	operator, err := aitbc.LoadKey(cfg.operatorKey())
+	operator, err := cfg.loadOperator()
 	if err != nil {
-		return nil, fmt.Errorf("the operator's key: %w", err)
+		return nil, err
 	}
 	return &Service{cfg: cfg, deps: deps, operator: operator, ready: make(chan struct{})}, nil
 }

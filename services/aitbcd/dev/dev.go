@@ -54,7 +54,7 @@ type Network struct {
 	cfg    Config
 	logs   Logs
 	keys   Keys
-	ledger *ledger.Service
+	ledger *ledger.Service // nil: --ledger none
 	ready  chan struct{}
 
 	// Set before ready is closed; miner is nil without one.
@@ -68,16 +68,19 @@ func New(cfg Config, logs Logs) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
+	n := &Network{cfg: cfg, logs: logs, keys: keys, ready: make(chan struct{})}
+	if cfg.Coordinator.Ledger == coordinator.LedgerNone {
+		return n, nil
+	}
 	cfg.Ledger.Home = filepath.Join(cfg.StateDir, "ledger")
 	if cfg.Ledger.Genesis, err = keys.Genesis(time.Now()); err != nil {
 		return nil, err
 	}
 	// Each service has a registry of its own, as it would in a process of its own.
-	chain, err := ledger.New(cfg.Ledger, ledger.Deps{Logger: logs.Ledger, Registry: obs.NewRegistry()})
-	if err != nil {
+	if n.ledger, err = ledger.New(cfg.Ledger, ledger.Deps{Logger: logs.Ledger, Registry: obs.NewRegistry()}); err != nil {
 		return nil, err
 	}
-	return &Network{cfg: cfg, logs: logs, keys: keys, ledger: chain, ready: make(chan struct{})}, nil
+	return n, nil
 }
 
 // Ready is closed when every part takes calls. The addresses may be asked only then.
@@ -97,7 +100,10 @@ type Addresses struct {
 func (n *Network) Addresses() Addresses {
 	a := Addresses{
 		CoordinatorREST: text(n.coordinator.RESTAddr()), CoordinatorGRPC: text(n.coordinator.GRPCAddr()),
-		CoordinatorMetrics: text(n.coordinator.MetricsAddr()), LedgerRPC: text(n.ledger.RPCAddr()), LedgerGRPC: text(n.ledger.GRPCAddr()),
+		CoordinatorMetrics: text(n.coordinator.MetricsAddr()),
+	}
+	if n.ledger != nil {
+		a.LedgerRPC, a.LedgerGRPC = text(n.ledger.RPCAddr()), text(n.ledger.GRPCAddr())
 	}
 	if n.miner != nil {
 		a.Miner = text(n.miner.Addr())
@@ -115,6 +121,9 @@ func text(addr net.Addr) string {
 // Run runs the network until ctx ends or a part fails. Parts start in order, each when the one
 // before is ready, and stop in the reverse order. It may be called once.
 func (n *Network) Run(ctx context.Context) error {
+	if n.ledger == nil {
+		return n.runCoordinator(ctx)
+	}
 	group := run.Group{Grace: time.Minute}
 	group.Add("ledger", n.ledger)
 	group.Add("coordinator", run.Func(func(ctx context.Context) error {
@@ -129,10 +138,12 @@ func (n *Network) Run(ctx context.Context) error {
 // runCoordinator runs the coordinator, and the miner beside it.
 func (n *Network) runCoordinator(ctx context.Context) error {
 	cfg := n.cfg.Coordinator
-	cfg.StateDir, cfg.ChainID = n.cfg.StateDir, n.ledger.Genesis().ChainID
-	service, err := coordinator.New(cfg, coordinator.Deps{
-		Logger: n.logs.Coordinator, Registry: obs.NewRegistry(), Ledger: n.ledger.Client(), Keys: n.fixedKeys(),
-	})
+	cfg.StateDir = n.cfg.StateDir
+	deps := coordinator.Deps{Logger: n.logs.Coordinator, Registry: obs.NewRegistry(), Keys: n.fixedKeys()}
+	if n.ledger != nil {
+		cfg.ChainID, deps.Ledger = n.ledger.Genesis().ChainID, n.ledger.Client()
+	}
+	service, err := coordinator.New(cfg, deps)
 	if err != nil {
 		return err
 	}

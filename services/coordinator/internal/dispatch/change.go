@@ -112,6 +112,9 @@ func (d *Dispatcher) write(tx store.Tx, c *change) error {
 		c.job = c.before
 		return nil //nolint:nilerr // a refusal is this change's outcome, it must not sink its batch
 	}
+	if c.job, c.owed, err = d.settleNow(c.job, c.owed); err != nil {
+		return err
+	}
 	c.moved = !reflect.DeepEqual(c.before, c.job)
 	if c.moved {
 		if err := tx.UpdateJob(c.job); err != nil {
@@ -129,6 +132,21 @@ func (d *Dispatcher) write(tx store.Tx, c *change) error {
 		}
 	}
 	return c.writeAlso(tx)
+}
+
+// settleNow applies the outcome of what a step owes, if that is known already.
+func (d *Dispatcher) settleNow(j job.Job, owed job.Message) (job.Job, job.Message, error) {
+	for owed != job.None {
+		outcome, now := d.deps.Outbox.Decide(j.ID, owed)
+		if !now {
+			break
+		}
+		var err error
+		if j, owed, err = j.Apply(clock(), outcome); err != nil {
+			return j, owed, fmt.Errorf("apply the outcome of job %s: %w", j.ID, err)
+		}
+	}
+	return j, owed, nil
 }
 
 func (c *change) writeAlso(tx store.Tx) error {

@@ -50,8 +50,13 @@ type Committer interface {
 	Commit(ctx context.Context, fn func(store.Tx) error) error
 }
 
-// Outbox drains what the ledger is owed; package settlement has one. Notify must not block.
-type Outbox interface{ Notify() }
+// Outbox drains what the ledger is owed; package settlement has one.
+type Outbox interface {
+	// Notify says that something is owed. It must not block.
+	Notify()
+	// Decide gives the outcome of a message that need not be owed. It must not wait.
+	Decide(id aitbc.JobID, kind job.Message) (outcome job.Outcome, now bool)
+}
 
 // Ledger reads the ledger; *account.Reader is one. Its answers may be a block old, but never older
 // than an escrow whose outcome was reported. Errors: those with the reason LEDGER_UNAVAILABLE when

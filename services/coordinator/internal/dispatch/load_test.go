@@ -24,6 +24,8 @@ type settler struct {
 	wake chan struct{}
 }
 
+func (s *settler) Decide(aitbc.JobID, job.Message) (job.Outcome, bool) { return job.Outcome{}, false }
+
 func (s *settler) Notify() {
 	select {
 	case s.wake <- struct{}{}:

@@ -81,6 +81,9 @@ func (d *Dispatcher) writeOrder(j *job.Job, r SubmitRequest, terms Terms, conten
 		return invalid("timeouts.total", "use at most %s: the ledger holds an escrow for %s", max(0, terms.MaxSettleAhead-life-terms.MinGrace), terms.MaxSettleAhead)
 	}
 	maxPrice := or(r.MaxPrice, costs(execution, terms.Price))
+	if terms.Price == 0 { // nothing can be billed, so nothing is held
+		maxPrice = 0
+	}
 	if paid := buys(maxPrice, terms.Price); r.MaxPrice != 0 && paid < execution {
 		if paid < minExecution {
 			return invalid("max_price", "pays for %s of compute at %s a second: use at least %s", paid, terms.Price, leastPrice(terms.Price))

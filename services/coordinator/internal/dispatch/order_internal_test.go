@@ -26,6 +26,7 @@ type nothing struct {
 }
 
 func (nothing) Live(context.Context, aitbc.JobID, int) ([]job.Job, error) { return nil, nil }
+func (nothing) Decide(aitbc.JobID, job.Message) (job.Outcome, bool)       { return job.Outcome{}, false }
 func (nothing) Notify()                                                   {}
 
 var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

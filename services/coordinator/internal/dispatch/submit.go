@@ -194,8 +194,14 @@ func (d *Dispatcher) drop(id aitbc.JobID, e *entry) {
 // insert makes an admitted job durable, unless its request id gives an earlier one.
 func (d *Dispatcher) insert(ctx context.Context, r SubmitRequest, hash aitbc.Hash, e *entry, j job.Job, payload job.Payload) (job.Job, error) {
 	var first *job.Job
-	c := &change{id: j.ID, job: j, moved: true, owed: job.SubmitJob}
-	err := d.deps.Committer.Commit(ctx, func(tx store.Tx) (err error) {
+	inserted, owed, err := d.settleNow(j, job.SubmitJob)
+	if err != nil {
+		d.drop(j.ID, e)
+		return job.Job{}, err
+	}
+	j = inserted
+	c := &change{id: j.ID, job: j, moved: true, owed: owed}
+	err = d.deps.Committer.Commit(ctx, func(tx store.Tx) (err error) {
 		first = nil
 		if r.RequestID != "" {
 			if first, err = earlier(tx, r, hash, j.SubmittedAt); err != nil || first != nil {
@@ -204,7 +210,7 @@ func (d *Dispatcher) insert(ctx context.Context, r SubmitRequest, hash aitbc.Has
 		}
 		d.commits++
 		c.number = d.commits
-		return d.insertNew(tx, r, hash, j, payload)
+		return d.insertNew(tx, r, hash, c, payload)
 	})
 	if err != nil || first != nil {
 		d.drop(j.ID, e)
@@ -217,12 +223,15 @@ func (d *Dispatcher) insert(ctx context.Context, r SubmitRequest, hash aitbc.Has
 	return j, nil
 }
 
-func (d *Dispatcher) insertNew(tx store.Tx, r SubmitRequest, hash aitbc.Hash, j job.Job, payload job.Payload) error {
+func (d *Dispatcher) insertNew(tx store.Tx, r SubmitRequest, hash aitbc.Hash, c *change, payload job.Payload) error {
+	j := c.job
 	if err := tx.InsertJob(j, payload); err != nil {
 		return err
 	}
-	if err := tx.Owe(j.ID, job.SubmitJob); err != nil {
-		return err
+	if c.owed != job.None {
+		if err := tx.Owe(j.ID, c.owed); err != nil {
+			return err
+		}
 	}
 	if r.RequestID == "" {
 		return nil

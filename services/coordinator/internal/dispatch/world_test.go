@@ -204,6 +204,7 @@ type ledgerFake struct {
 	keys     map[aitbc.AccountID]ed25519.PublicKey
 	notified int
 	away     bool
+	free     bool // there is no ledger
 }
 
 func newLedgerFake() *ledgerFake {
@@ -237,6 +238,11 @@ func (l *ledgerFake) MinerKey(_ context.Context, id aitbc.AccountID) (ed25519.Pu
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.keys[id], nil
+}
+
+// Decide implements dispatch.Outbox.
+func (l *ledgerFake) Decide(id aitbc.JobID, kind job.Message) (job.Outcome, bool) {
+	return job.Outcome{JobID: id, Kind: kind, Free: true}, l.free
 }
 
 func (l *ledgerFake) Notify() {

@@ -15,6 +15,8 @@ type Outcome struct {
 	// Settlement is how the escrow ended; nil while it is open or when there never was one. A
 	// SubmitJob can have one too: an escrow whose outcome was learnt only after it had ended.
 	Settlement *Settlement
+	// Free says that there is no ledger: nothing was escrowed, and the job ends as it is.
+	Free bool
 	// Refused is why the ledger will never hold the money; zero: it was not refused.
 	Refused Failure
 	// EscrowTx is the hash of the transaction with the escrow; zero when the ledger's history no
@@ -30,6 +32,8 @@ func (j Job) Apply(now time.Time, o Outcome) (Job, Message, error) {
 	switch {
 	case o.Settlement != nil:
 		return j.Settled(now, *o.Settlement)
+	case o.Free && o.Kind != SubmitJob:
+		return j.Freed(now)
 	case o.Kind != SubmitJob:
 		return j, None, j.refuse("apply an outcome of " + string(o.Kind) + " without a settlement")
 	case j.Phase != Escrowing:

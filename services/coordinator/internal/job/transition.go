@@ -203,6 +203,19 @@ func (j Job) Cancelled(now time.Time) (Job, Message, error) {
 	}
 }
 
+// Freed: the job has ended, and there is no ledger that would have to say so. Repeating it changes
+// nothing.
+func (j Job) Freed(now time.Time) (Job, Message, error) {
+	if j.Phase == Done {
+		return j, None, nil
+	}
+	if j.Outcome == "" || j.Phase != Settling {
+		return j, None, j.refuse("end")
+	}
+	j.Phase, j.CompletedAt, j.Settlement = Done, now, &Settlement{Refunded: j.Order.MaxPrice}
+	return j, None, nil
+}
+
 // Settled: the ledger ended the escrow. Repeating it changes nothing.
 func (j Job) Settled(now time.Time, s Settlement) (Job, Message, error) {
 	if j.Phase == Done {

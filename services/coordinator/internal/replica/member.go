@@ -56,6 +56,7 @@ type Jobs interface {
 type Settlement interface {
 	Run(ctx context.Context) error
 	Notify()
+	Decide(id aitbc.JobID, kind job.Message) (job.Outcome, bool)
 }
 
 // Store is what a Member needs of the store.

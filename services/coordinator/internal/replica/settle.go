@@ -68,6 +68,11 @@ func (m *Member) settlePart(ctx context.Context, shard int32, part []job.Outcome
 	return nil
 }
 
+// Decide implements dispatch.Outbox.
+func (m *Member) Decide(id aitbc.JobID, kind job.Message) (job.Outcome, bool) {
+	return m.settlement.Decide(id, kind)
+}
+
 // Notify implements dispatch.Outbox: the ledger is owed something. It does not block.
 func (m *Member) Notify() {
 	p, elsewhere := m.holder(store.Settling)

@@ -102,9 +102,13 @@ func (s *Service) admit(ctx context.Context, challenge aitbc.SessionChallenge, p
 	key, stake, err := s.deps.Ledger.Miner(ctx, id)
 	switch {
 	case errors.Is(err, errUnknownMiner):
-		return dispatch.Registration{}, refuse("the account %s is not registered as a miner on the ledger", id)
+		return dispatch.Registration{}, refuse("the account %s is not registered as a miner: %s", id, err)
 	case err != nil:
 		return dispatch.Registration{}, fmt.Errorf("read miner %s: %w", id, err)
+	case key == nil && aitbc.AccountOf(proof.GetPublicKey()) == id: // nothing but the account is known of it
+		key = proof.GetPublicKey()
+	}
+	switch {
 	case !bytes.Equal(key, proof.GetPublicKey()):
 		return dispatch.Registration{}, refuse("the key is not the one that miner %s is registered with", id)
 	case !aitbc.Verify(key, challenge.SigningBytes(), proof.GetSignature()):

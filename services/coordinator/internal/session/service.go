@@ -35,7 +35,8 @@ type Dispatcher interface {
 
 // Ledger knows the registered miners; *account.Reader is one.
 type Ledger interface {
-	// Miner gives a registered miner's public key and stake. Errors: those with the reason
+	// Miner gives a registered miner's public key and stake; no key: it is the one that the account
+	// was made with. Errors: those with the reason
 	// MINER_NOT_FOUND or LEDGER_UNAVAILABLE.
 	Miner(ctx context.Context, id aitbc.AccountID) (ed25519.PublicKey, aitbc.Amount, error)
 	// MinStake gives the stake below which a miner is given no work, without a call.

@@ -23,6 +23,9 @@ type Settlement interface {
 	// Run works until ctx ends, which is no error. One call at a time. Every message in the outbox
 	// gets an outcome in the end, whatever was under way when an earlier run ended.
 	Run(ctx context.Context) error
+	// Decide gives the outcome of a message that needs no asking. It is then applied where the message
+	// would be owed, in the same transaction. false: it must be owed. It is pure and does not wait.
+	Decide(id aitbc.JobID, kind job.Message) (outcome job.Outcome, now bool)
 	// Notify says that something new is owed, after its commit. It never blocks and may be called
 	// by any goroutine, at any time.
 	Notify()
@@ -159,6 +162,9 @@ func New(config Config, deps Deps) (*Chain, error) {
 		decided: make(chan struct{}, 1),
 	}, nil
 }
+
+// Decide implements Settlement: only the ledger decides.
+func (*Chain) Decide(aitbc.JobID, job.Message) (job.Outcome, bool) { return job.Outcome{}, false }
 
 // Notify says that something new is owed.
 func (c *Chain) Notify() { signal(c.notify) }

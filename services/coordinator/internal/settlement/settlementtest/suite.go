@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) Bench) {
 		"a sink that refuses gets the same outcomes again":       refusedSink,
 		"one outcome that is not taken holds up no other":        spurnedOutcome,
 		"notify never blocks":                                    notify,
+		"what needs no ledger is decided at once":                decided,
 		"what a stopped run left is settled by the next":         restarted,
 	}
 	for name, story := range stories {
@@ -187,6 +188,28 @@ func notify(t *testing.T, b Bench) {
 	for range 1000 {
 		s.Notify()
 	}
+}
+
+func decided(t *testing.T, b Bench) {
+	s := b.Open(t, NewBook())
+	j := b.Cast.Job(t, b.Now())
+	outcome, now := s.Decide(j.ID, job.SubmitJob)
+	require.Equal(t, !b.Costs, now)
+	if b.Costs {
+		return
+	}
+	j, owes, err := j.Apply(b.Now(), outcome)
+	require.NoError(t, err)
+	require.Equal(t, job.Queued, j.Phase)
+	require.Empty(t, owes)
+	j, owes = b.Cast.Accept(t, j, b.Now())
+	outcome, now = s.Decide(j.ID, owes)
+	require.True(t, now)
+	j, owes, err = j.Apply(b.Now(), outcome)
+	require.NoError(t, err)
+	require.Equal(t, job.StatusCompleted, j.Status())
+	require.Empty(t, owes)
+	require.Zero(t, j.Settlement.Paid)
 }
 
 func restarted(t *testing.T, b Bench) {
