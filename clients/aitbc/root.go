@@ -68,7 +68,7 @@ Exit codes: ` + exitCodesText(),
 	flags.DurationVar(&a.timeout, "timeout", 0, "how long the whole command may take; 0: as long as it does")
 	flags.Lookup("url").DefValue = defaultURL // the help shows no settings
 	root.AddCommand(
-		newSubmit(a), newRun(a), newConversation(a), newStatus(a), newWatch(a), newJobs(a), newExplain(a), newCancel(a), newReceipt(a),
+		newSubmit(a), newRun(a), newConversation(a), newStatus(a), newWatch(a), newQuote(a), newJobs(a), newExplain(a), newCancel(a), newReceipt(a),
 		newAccount(a), newModels(a), newMiners(a), newLogin(a), newLogout(a), newProfile(a), newVersion(a),
 	)
 	return root

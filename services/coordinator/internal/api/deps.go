@@ -24,6 +24,8 @@ type Jobs interface {
 	Submit(ctx context.Context, r dispatch.SubmitRequest) (job.Job, error)
 	// Cancel ends a live job of this client. Errors: JOB_NOT_FOUND, WRONG_STATE.
 	Cancel(ctx context.Context, client aitbc.AccountID, id aitbc.JobID) (job.Job, error)
+	// Quote says how a job would fare. Errors: INVALID_FIELD, LEDGER_UNAVAILABLE.
+	Quote(ctx context.Context, r dispatch.SubmitRequest) (dispatch.Quote, error)
 	// Place gives where a waiting job stands; false: it does not wait for a miner.
 	Place(id aitbc.JobID) (scheduler.Place, bool)
 	// Explain tells all about a job. Errors: JOB_NOT_FOUND.

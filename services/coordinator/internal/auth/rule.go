@@ -45,6 +45,7 @@ func rules() map[string]rule {
 	anyKey := only(store.ScopeClient, store.ScopeMiner, store.ScopeAdmin)
 	return map[string]rule{
 		coordinatorv1.JobService_SubmitJob_FullMethodName:  client,
+		coordinatorv1.JobService_QuoteJob_FullMethodName:   client,
 		coordinatorv1.JobService_GetJob_FullMethodName:     client,
 		coordinatorv1.JobService_ListJobs_FullMethodName:   client,
 		coordinatorv1.JobService_CancelJob_FullMethodName:  client,

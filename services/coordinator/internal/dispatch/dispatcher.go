@@ -41,6 +41,7 @@ type Dispatcher struct {
 	sessions  uint64               // the number of the last session
 	models    map[string]time.Time // when each model that a miner has was first seen
 	held      map[aitbc.AccountID]holding
+	usual     map[string]time.Duration // the metered time of late answers, by model
 	// escrowMoved is closed and replaced when the outcome of some escrow becomes known.
 	escrowMoved chan struct{}
 	// gathered is from when on it is known which miners there are: one that was here before a
@@ -81,6 +82,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Dispatcher, error) {
 		miners:      make(map[aitbc.AccountID]*miner),
 		models:      make(map[string]time.Time),
 		held:        make(map[aitbc.AccountID]holding),
+		usual:       make(map[string]time.Duration),
 		escrowMoved: make(chan struct{}),
 		tried:       make(map[aitbc.JobID]*entry),
 		unsent:      make(map[aitbc.JobID]*entry),

@@ -203,6 +203,7 @@ func (d *Dispatcher) endLease(now time.Time, e *entry, before job.Job, reported 
 		delete(m.leases, j.ID)
 	}
 	if c := j.Completion; c != nil {
+		d.learnUsual(j.Model, time.Duration(c.MeteredUS)*time.Microsecond)
 		report := scheduler.Report{Model: j.Model, Succeeded: true}
 		if c.MeteredUS > 0 {
 			report.TokensPerSecond = float64(c.Statement.OutputTokens) / (time.Duration(c.MeteredUS) * time.Microsecond).Seconds()

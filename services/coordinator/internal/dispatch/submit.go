@@ -93,7 +93,10 @@ func (d *Dispatcher) checkFunds(ctx context.Context, j job.Job) error {
 			return err
 		}
 		refusal := covers(funds, j, others)
-		if refusal == nil || others == 0 || covers(funds, j, 0) != nil {
+		if refusal == nil {
+			return nil
+		}
+		if others == 0 || covers(funds, j, 0) != nil {
 			return refusal
 		}
 		select {
@@ -115,7 +118,7 @@ func (d *Dispatcher) othersWaiting(j job.Job) (aitbc.Amount, <-chan struct{}) {
 }
 
 // covers says why an account cannot pay for a job while others of its jobs wait; nil: it can.
-func covers(funds Funds, j job.Job, others aitbc.Amount) error {
+func covers(funds Funds, j job.Job, others aitbc.Amount) *job.Error {
 	free, limit, granted := funds.Balance, "the balance", len(j.OrderSignature) == 0
 	if granted && funds.Allowance < free {
 		free, limit = funds.Allowance, "the operator's allowance"
@@ -135,8 +138,8 @@ func covers(funds Funds, j job.Job, others aitbc.Amount) error {
 func (d *Dispatcher) reserve(j job.Job, payload job.Payload) (*entry, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.checkModel(j.Model, j.PinnedDigest); err != nil {
-		return nil, err
+	if refused := d.checkModel(j.Model, j.PinnedDigest); refused != nil {
+		return nil, refused
 	}
 	if len(d.live) >= d.config.MaxLive {
 		return nil, &overloadedError{live: len(d.live)}
@@ -167,7 +170,7 @@ func (*overloadedError) Reason() coordinatorv1.ErrorReason {
 func (*overloadedError) RetryAfter() time.Duration { return time.Second }
 
 // checkModel refuses a model that no miner has, provided that there are miners.
-func (d *Dispatcher) checkModel(model string, digest aitbc.Hash) error {
+func (d *Dispatcher) checkModel(model string, digest aitbc.Hash) *job.Error {
 	if d.scheduler.Has(model, digest) || d.othersHave(model, digest) {
 		return nil
 	}

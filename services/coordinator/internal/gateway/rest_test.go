@@ -439,3 +439,15 @@ func TestPathsThatAreNoCalls(t *testing.T) {
 	answer = p.do(t, "POST", "/healthz", "")
 	require.Equal(t, 404, answer.StatusCode)
 }
+
+func TestAQuoteSaysWhetherAJobIsPossible(t *testing.T) {
+	t.Parallel()
+	p := serve(t, newWorld(), auth.DefaultLimitConfig())
+	answer := p.do(t, "POST", "/v1/quotes", `{"model":"tiny","max_price":"1aitbc"}`, "X-Api-Key", clientKey)
+	require.JSONEq(t, `{"possible":true,"reason":"","message":"","max_price":"6aitbc","price_per_second":"0.02aitbc","execution_limit":"300s",
+		"estimated_cost":"0.25aitbc","queue":{"position":3,"estimated_wait":"1.500s"},"eligible_miners":2,"available":"3aitbc"}`, readAll(t, answer))
+	answer = p.do(t, "POST", "/v1/quotes", `{"model":"absent"}`, "X-Api-Key", clientKey)
+	require.Contains(t, readAll(t, answer), `"possible":false,"reason":"MODEL_NOT_FOUND"`)
+	require.Equal(t, 400, p.do(t, "POST", "/v1/quotes", `{"model":"tiny","max_price":"much"}`, "X-Api-Key", clientKey).StatusCode)
+	require.Equal(t, 400, p.do(t, "POST", "/v1/quotes", `{}`, "X-Api-Key", clientKey).StatusCode)
+}

@@ -69,6 +69,17 @@ func (w *world) Submit(_ context.Context, r dispatch.SubmitRequest) (job.Job, er
 	return job.Job{ID: jobID, Phase: job.Escrowing, SubmittedAt: submittedAt}, nil
 }
 
+func (w *world) Quote(_ context.Context, r dispatch.SubmitRequest) (dispatch.Quote, error) {
+	q := dispatch.Quote{
+		Order: aitbc.Order{Price: 20_000, MaxPrice: 6_000_000, ExecutionLimitUS: 300_000_000}, Usual: 250_000,
+		Place: scheduler.Place{Position: 3, Wait: 1500 * time.Millisecond}, Eligible: 2, Available: 3_000_000,
+	}
+	if r.Model == "absent" {
+		q.Refusal = job.Errorf(coordinatorv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, "no connected miner has it")
+	}
+	return q, nil
+}
+
 func (w *world) Cancel(_ context.Context, _ aitbc.AccountID, id aitbc.JobID) (job.Job, error) {
 	return w.jobs[id], w.cancelErr
 }

@@ -30,6 +30,11 @@ type Finding struct {
 	Score     float64
 }
 
+// Passing reports whether all that keeps the miner from the job passes by itself.
+func (f Finding) Passing() bool {
+	return !slices.ContainsFunc(f.Obstacles, func(o Obstacle) bool { return o != Full && o != Tripped && o != Away })
+}
+
 // Explain says of every known miner, by id, what keeps it from the job.
 func (s *Scheduler) Explain(now time.Time, j Job) []Finding {
 	s.enter(now)

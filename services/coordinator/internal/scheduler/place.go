@@ -40,6 +40,29 @@ func (s *Scheduler) Place(now time.Time, id aitbc.JobID) (Place, bool) {
 	return place, true
 }
 
+// NextPlace gives where a client's next job of a model would stand.
+func (s *Scheduler) NextPlace(now time.Time, client aitbc.AccountID, model string) Place {
+	place := Place{Position: 1}
+	q := s.queues[model]
+	if q == nil {
+		return place // nobody waits
+	}
+	ahead := 0
+	if own := q.byOwner[client]; own != nil {
+		ahead = own.jobs
+	}
+	place.Position += ahead
+	for owner, f := range q.byOwner {
+		if owner != client {
+			place.Position += min(f.jobs, ahead+1)
+		}
+	}
+	if rate := s.rate(now, model); rate > 0 {
+		place.Wait = time.Duration(float64(place.Position) / rate * float64(time.Second))
+	}
+	return place
+}
+
 // paceWindow is how far back a pace looks.
 const paceWindow = time.Minute
 

@@ -102,3 +102,16 @@ func TestAMinerIsToldWhatKeepsItFromWhatWaits(t *testing.T) {
 	require.Equal(t, []scheduler.Obstacle{scheduler.Away}, own)
 	require.Empty(t, kinds)
 }
+
+func TestTheNextJobsPlaceIsWhereItComesToStand(t *testing.T) {
+	t.Parallel()
+	s := newScheduler(t, nil)
+	for n, client := range []int{1, 1, 2, 1, 3, 4, 2, 2, 1, 5} {
+		j := job(n+1, client)
+		next := s.NextPlace(start, j.Client, j.Model)
+		s.Enqueue(j)
+		place, ok := s.Place(start, j.ID)
+		require.True(t, ok)
+		require.Equal(t, place, next)
+	}
+}

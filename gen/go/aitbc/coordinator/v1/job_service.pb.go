@@ -11,6 +11,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -930,11 +931,259 @@ func (x *ExplainJobResponse) GetExplanation() *JobExplanation {
 	return nil
 }
 
+// QuoteJobRequest is what would be asked for, as far as it decides price and place.
+type QuoteJobRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The model's name; without a tag, `:latest`.
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// Pins the model to this manifest digest, 64 lower-case hex digits.
+	ModelDigest string `protobuf:"bytes,2,opt,name=model_digest,json=modelDigest,proto3" json:"model_digest,omitempty"`
+	// The most the job may cost, as coin text. Default: price per second x execution limit.
+	MaxPrice string `protobuf:"bytes,3,opt,name=max_price,json=maxPrice,proto3" json:"max_price,omitempty"`
+	// Timeouts.
+	Timeouts      *JobTimeouts `protobuf:"bytes,4,opt,name=timeouts,proto3" json:"timeouts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuoteJobRequest) Reset() {
+	*x = QuoteJobRequest{}
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuoteJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuoteJobRequest) ProtoMessage() {}
+
+func (x *QuoteJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuoteJobRequest.ProtoReflect.Descriptor instead.
+func (*QuoteJobRequest) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_job_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *QuoteJobRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *QuoteJobRequest) GetModelDigest() string {
+	if x != nil {
+		return x.ModelDigest
+	}
+	return ""
+}
+
+func (x *QuoteJobRequest) GetMaxPrice() string {
+	if x != nil {
+		return x.MaxPrice
+	}
+	return ""
+}
+
+func (x *QuoteJobRequest) GetTimeouts() *JobTimeouts {
+	if x != nil {
+		return x.Timeouts
+	}
+	return nil
+}
+
+// QuoteJobResponse holds the quote; REST answers with the bare quote.
+type QuoteJobResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The quote.
+	Quote         *Quote `protobuf:"bytes,1,opt,name=quote,proto3" json:"quote,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuoteJobResponse) Reset() {
+	*x = QuoteJobResponse{}
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuoteJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuoteJobResponse) ProtoMessage() {}
+
+func (x *QuoteJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuoteJobResponse.ProtoReflect.Descriptor instead.
+func (*QuoteJobResponse) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_job_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *QuoteJobResponse) GetQuote() *Quote {
+	if x != nil {
+		return x.Quote
+	}
+	return nil
+}
+
+// Quote is how a job would fare if it were submitted now.
+type Quote struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether it would be taken, and a miner could run it.
+	Possible bool `protobuf:"varint,1,opt,name=possible,proto3" json:"possible,omitempty"`
+	// Why it is not possible: an ErrorReason, such as MODEL_NOT_FOUND, INSUFFICIENT_FUNDS or
+	// QUEUE_TIMEOUT (no connected miner could take it now, so that it would wait in vain).
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The same for people.
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// What would be held in escrow: the most the job could cost. Coin text.
+	MaxPrice string `protobuf:"bytes,4,opt,name=max_price,json=maxPrice,proto3" json:"max_price,omitempty"`
+	// The price of a compute second, as coin text.
+	PricePerSecond string `protobuf:"bytes,5,opt,name=price_per_second,json=pricePerSecond,proto3" json:"price_per_second,omitempty"`
+	// How long an attempt could run for that.
+	ExecutionLimit *durationpb.Duration `protobuf:"bytes,6,opt,name=execution_limit,json=executionLimit,proto3" json:"execution_limit,omitempty"`
+	// What answers of this model have cost of late at this coordinator, as coin text, but at most
+	// max_price. Empty: it has seen none.
+	EstimatedCost string `protobuf:"bytes,7,opt,name=estimated_cost,json=estimatedCost,proto3" json:"estimated_cost,omitempty"`
+	// Its place among the jobs that wait for a miner: 1 is the next.
+	Queue *JobQueue `protobuf:"bytes,8,opt,name=queue,proto3" json:"queue,omitempty"`
+	// How many connected miners could run it.
+	EligibleMiners int32 `protobuf:"varint,9,opt,name=eligible_miners,json=eligibleMiners,proto3" json:"eligible_miners,omitempty"`
+	// What the account could spend on it, as coin text.
+	Available     string `protobuf:"bytes,10,opt,name=available,proto3" json:"available,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quote) Reset() {
+	*x = Quote{}
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quote) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quote) ProtoMessage() {}
+
+func (x *Quote) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_job_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quote.ProtoReflect.Descriptor instead.
+func (*Quote) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_job_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Quote) GetPossible() bool {
+	if x != nil {
+		return x.Possible
+	}
+	return false
+}
+
+func (x *Quote) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Quote) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Quote) GetMaxPrice() string {
+	if x != nil {
+		return x.MaxPrice
+	}
+	return ""
+}
+
+func (x *Quote) GetPricePerSecond() string {
+	if x != nil {
+		return x.PricePerSecond
+	}
+	return ""
+}
+
+func (x *Quote) GetExecutionLimit() *durationpb.Duration {
+	if x != nil {
+		return x.ExecutionLimit
+	}
+	return nil
+}
+
+func (x *Quote) GetEstimatedCost() string {
+	if x != nil {
+		return x.EstimatedCost
+	}
+	return ""
+}
+
+func (x *Quote) GetQueue() *JobQueue {
+	if x != nil {
+		return x.Queue
+	}
+	return nil
+}
+
+func (x *Quote) GetEligibleMiners() int32 {
+	if x != nil {
+		return x.EligibleMiners
+	}
+	return 0
+}
+
+func (x *Quote) GetAvailable() string {
+	if x != nil {
+		return x.Available
+	}
+	return ""
+}
+
 var File_aitbc_coordinator_v1_job_service_proto protoreflect.FileDescriptor
 
 const file_aitbc_coordinator_v1_job_service_proto_rawDesc = "" +
 	"\n" +
-	"&aitbc/coordinator/v1/job_service.proto\x12\x14aitbc.coordinator.v1\x1a\"aitbc/coordinator/v1/explain.proto\x1a\x1eaitbc/coordinator/v1/job.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xca\x05\n" +
+	"&aitbc/coordinator/v1/job_service.proto\x12\x14aitbc.coordinator.v1\x1a\"aitbc/coordinator/v1/explain.proto\x1a\x1eaitbc/coordinator/v1/job.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xca\x05\n" +
 	"\x10SubmitJobRequest\x128\n" +
 	"\x04type\x18\x01 \x01(\tB$\xe0A\x02\xbaH\x1er\x1cR\tinferenceR\x04chatR\tembeddingR\x04type\x12$\n" +
 	"\x06prompt\x18\x02 \x01(\tB\f\xe0A\x01\xbaH\x06r\x04(\x80\x80\x10R\x06prompt\x12C\n" +
@@ -992,10 +1241,32 @@ const file_aitbc_coordinator_v1_job_service_proto_rawDesc = "" +
 	"\x11ExplainJobRequest\x12#\n" +
 	"\x06job_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(@R\x05jobId\"a\n" +
 	"\x12ExplainJobResponse\x12K\n" +
-	"\vexplanation\x18\x01 \x01(\v2$.aitbc.coordinator.v1.JobExplanationB\x03\xe0A\x03R\vexplanation2\xd9\x05\n" +
+	"\vexplanation\x18\x01 \x01(\v2$.aitbc.coordinator.v1.JobExplanationB\x03\xe0A\x03R\vexplanation\"\x83\x02\n" +
+	"\x0fQuoteJobRequest\x12C\n" +
+	"\x05model\x18\x01 \x01(\tB-\xe0A\x02\xbaH'r% \x01(\xc8\x012\x1e^[A-Za-z0-9][A-Za-z0-9._:/-]*$R\x05model\x12>\n" +
+	"\fmodel_digest\x18\x02 \x01(\tB\x1b\xe0A\x01\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\vmodelDigest\x12'\n" +
+	"\tmax_price\x18\x03 \x01(\tB\n" +
+	"\xe0A\x01\xbaH\x04r\x02((R\bmaxPrice\x12B\n" +
+	"\btimeouts\x18\x04 \x01(\v2!.aitbc.coordinator.v1.JobTimeoutsB\x03\xe0A\x01R\btimeouts\"J\n" +
+	"\x10QuoteJobResponse\x126\n" +
+	"\x05quote\x18\x01 \x01(\v2\x1b.aitbc.coordinator.v1.QuoteB\x03\xe0A\x03R\x05quote\"\xb6\x03\n" +
+	"\x05Quote\x12\x1f\n" +
+	"\bpossible\x18\x01 \x01(\bB\x03\xe0A\x03R\bpossible\x12\x1b\n" +
+	"\x06reason\x18\x02 \x01(\tB\x03\xe0A\x03R\x06reason\x12\x1d\n" +
+	"\amessage\x18\x03 \x01(\tB\x03\xe0A\x03R\amessage\x12 \n" +
+	"\tmax_price\x18\x04 \x01(\tB\x03\xe0A\x03R\bmaxPrice\x12-\n" +
+	"\x10price_per_second\x18\x05 \x01(\tB\x03\xe0A\x03R\x0epricePerSecond\x12G\n" +
+	"\x0fexecution_limit\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\x03\xe0A\x03R\x0eexecutionLimit\x12*\n" +
+	"\x0eestimated_cost\x18\a \x01(\tB\x03\xe0A\x03R\restimatedCost\x129\n" +
+	"\x05queue\x18\b \x01(\v2\x1e.aitbc.coordinator.v1.JobQueueB\x03\xe0A\x03R\x05queue\x12,\n" +
+	"\x0feligible_miners\x18\t \x01(\x05B\x03\xe0A\x03R\x0eeligibleMiners\x12!\n" +
+	"\tavailable\x18\n" +
+	" \x01(\tB\x03\xe0A\x03R\tavailable2\xd2\x06\n" +
 	"\n" +
 	"JobService\x12q\n" +
-	"\tSubmitJob\x12&.aitbc.coordinator.v1.SubmitJobRequest\x1a'.aitbc.coordinator.v1.SubmitJobResponse\"\x13\x82\xd3\xe4\x93\x02\r:\x01*\"\b/v1/jobs\x12k\n" +
+	"\tSubmitJob\x12&.aitbc.coordinator.v1.SubmitJobRequest\x1a'.aitbc.coordinator.v1.SubmitJobResponse\"\x13\x82\xd3\xe4\x93\x02\r:\x01*\"\b/v1/jobs\x12w\n" +
+	"\bQuoteJob\x12%.aitbc.coordinator.v1.QuoteJobRequest\x1a&.aitbc.coordinator.v1.QuoteJobResponse\"\x1c\x82\xd3\xe4\x93\x02\x16:\x01*b\x05quote\"\n" +
+	"/v1/quotes\x12k\n" +
 	"\bListJobs\x12%.aitbc.coordinator.v1.ListJobsRequest\x1a&.aitbc.coordinator.v1.ListJobsResponse\"\x10\x82\xd3\xe4\x93\x02\n" +
 	"\x12\b/v1/jobs\x12s\n" +
 	"\x06GetJob\x12#.aitbc.coordinator.v1.GetJobRequest\x1a$.aitbc.coordinator.v1.GetJobResponse\"\x1e\x82\xd3\xe4\x93\x02\x18b\x03job\x12\x11/v1/jobs/{job_id}\x12\x86\x01\n" +
@@ -1017,7 +1288,7 @@ func file_aitbc_coordinator_v1_job_service_proto_rawDescGZIP() []byte {
 	return file_aitbc_coordinator_v1_job_service_proto_rawDescData
 }
 
-var file_aitbc_coordinator_v1_job_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_aitbc_coordinator_v1_job_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_aitbc_coordinator_v1_job_service_proto_goTypes = []any{
 	(*SubmitJobRequest)(nil),      // 0: aitbc.coordinator.v1.SubmitJobRequest
 	(*SubmitJobResponse)(nil),     // 1: aitbc.coordinator.v1.SubmitJobResponse
@@ -1033,47 +1304,58 @@ var file_aitbc_coordinator_v1_job_service_proto_goTypes = []any{
 	(*JobAttemptReset)(nil),       // 11: aitbc.coordinator.v1.JobAttemptReset
 	(*ExplainJobRequest)(nil),     // 12: aitbc.coordinator.v1.ExplainJobRequest
 	(*ExplainJobResponse)(nil),    // 13: aitbc.coordinator.v1.ExplainJobResponse
-	(*JobOptions)(nil),            // 14: aitbc.coordinator.v1.JobOptions
-	(*JobTimeouts)(nil),           // 15: aitbc.coordinator.v1.JobTimeouts
-	(*SignedOrder)(nil),           // 16: aitbc.coordinator.v1.SignedOrder
-	(*ChatMessage)(nil),           // 17: aitbc.coordinator.v1.ChatMessage
-	(*ChatTool)(nil),              // 18: aitbc.coordinator.v1.ChatTool
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
-	(*Job)(nil),                   // 20: aitbc.coordinator.v1.Job
-	(*JobExplanation)(nil),        // 21: aitbc.coordinator.v1.JobExplanation
+	(*QuoteJobRequest)(nil),       // 14: aitbc.coordinator.v1.QuoteJobRequest
+	(*QuoteJobResponse)(nil),      // 15: aitbc.coordinator.v1.QuoteJobResponse
+	(*Quote)(nil),                 // 16: aitbc.coordinator.v1.Quote
+	(*JobOptions)(nil),            // 17: aitbc.coordinator.v1.JobOptions
+	(*JobTimeouts)(nil),           // 18: aitbc.coordinator.v1.JobTimeouts
+	(*SignedOrder)(nil),           // 19: aitbc.coordinator.v1.SignedOrder
+	(*ChatMessage)(nil),           // 20: aitbc.coordinator.v1.ChatMessage
+	(*ChatTool)(nil),              // 21: aitbc.coordinator.v1.ChatTool
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*Job)(nil),                   // 23: aitbc.coordinator.v1.Job
+	(*JobExplanation)(nil),        // 24: aitbc.coordinator.v1.JobExplanation
+	(*durationpb.Duration)(nil),   // 25: google.protobuf.Duration
+	(*JobQueue)(nil),              // 26: aitbc.coordinator.v1.JobQueue
 }
 var file_aitbc_coordinator_v1_job_service_proto_depIdxs = []int32{
-	14, // 0: aitbc.coordinator.v1.SubmitJobRequest.options:type_name -> aitbc.coordinator.v1.JobOptions
-	15, // 1: aitbc.coordinator.v1.SubmitJobRequest.timeouts:type_name -> aitbc.coordinator.v1.JobTimeouts
-	16, // 2: aitbc.coordinator.v1.SubmitJobRequest.order:type_name -> aitbc.coordinator.v1.SignedOrder
-	17, // 3: aitbc.coordinator.v1.SubmitJobRequest.messages:type_name -> aitbc.coordinator.v1.ChatMessage
-	18, // 4: aitbc.coordinator.v1.SubmitJobRequest.tools:type_name -> aitbc.coordinator.v1.ChatTool
-	19, // 5: aitbc.coordinator.v1.SubmitJobResponse.submitted_at:type_name -> google.protobuf.Timestamp
-	20, // 6: aitbc.coordinator.v1.ListJobsResponse.jobs:type_name -> aitbc.coordinator.v1.Job
-	20, // 7: aitbc.coordinator.v1.GetJobResponse.job:type_name -> aitbc.coordinator.v1.Job
-	20, // 8: aitbc.coordinator.v1.CancelJobResponse.job:type_name -> aitbc.coordinator.v1.Job
-	20, // 9: aitbc.coordinator.v1.WatchJobResponse.state:type_name -> aitbc.coordinator.v1.Job
+	17, // 0: aitbc.coordinator.v1.SubmitJobRequest.options:type_name -> aitbc.coordinator.v1.JobOptions
+	18, // 1: aitbc.coordinator.v1.SubmitJobRequest.timeouts:type_name -> aitbc.coordinator.v1.JobTimeouts
+	19, // 2: aitbc.coordinator.v1.SubmitJobRequest.order:type_name -> aitbc.coordinator.v1.SignedOrder
+	20, // 3: aitbc.coordinator.v1.SubmitJobRequest.messages:type_name -> aitbc.coordinator.v1.ChatMessage
+	21, // 4: aitbc.coordinator.v1.SubmitJobRequest.tools:type_name -> aitbc.coordinator.v1.ChatTool
+	22, // 5: aitbc.coordinator.v1.SubmitJobResponse.submitted_at:type_name -> google.protobuf.Timestamp
+	23, // 6: aitbc.coordinator.v1.ListJobsResponse.jobs:type_name -> aitbc.coordinator.v1.Job
+	23, // 7: aitbc.coordinator.v1.GetJobResponse.job:type_name -> aitbc.coordinator.v1.Job
+	23, // 8: aitbc.coordinator.v1.CancelJobResponse.job:type_name -> aitbc.coordinator.v1.Job
+	23, // 9: aitbc.coordinator.v1.WatchJobResponse.state:type_name -> aitbc.coordinator.v1.Job
 	10, // 10: aitbc.coordinator.v1.WatchJobResponse.text:type_name -> aitbc.coordinator.v1.JobText
 	11, // 11: aitbc.coordinator.v1.WatchJobResponse.attempt_reset:type_name -> aitbc.coordinator.v1.JobAttemptReset
-	20, // 12: aitbc.coordinator.v1.WatchJobResponse.done:type_name -> aitbc.coordinator.v1.Job
-	21, // 13: aitbc.coordinator.v1.ExplainJobResponse.explanation:type_name -> aitbc.coordinator.v1.JobExplanation
-	0,  // 14: aitbc.coordinator.v1.JobService.SubmitJob:input_type -> aitbc.coordinator.v1.SubmitJobRequest
-	2,  // 15: aitbc.coordinator.v1.JobService.ListJobs:input_type -> aitbc.coordinator.v1.ListJobsRequest
-	4,  // 16: aitbc.coordinator.v1.JobService.GetJob:input_type -> aitbc.coordinator.v1.GetJobRequest
-	6,  // 17: aitbc.coordinator.v1.JobService.CancelJob:input_type -> aitbc.coordinator.v1.CancelJobRequest
-	12, // 18: aitbc.coordinator.v1.JobService.ExplainJob:input_type -> aitbc.coordinator.v1.ExplainJobRequest
-	8,  // 19: aitbc.coordinator.v1.JobService.WatchJob:input_type -> aitbc.coordinator.v1.WatchJobRequest
-	1,  // 20: aitbc.coordinator.v1.JobService.SubmitJob:output_type -> aitbc.coordinator.v1.SubmitJobResponse
-	3,  // 21: aitbc.coordinator.v1.JobService.ListJobs:output_type -> aitbc.coordinator.v1.ListJobsResponse
-	5,  // 22: aitbc.coordinator.v1.JobService.GetJob:output_type -> aitbc.coordinator.v1.GetJobResponse
-	7,  // 23: aitbc.coordinator.v1.JobService.CancelJob:output_type -> aitbc.coordinator.v1.CancelJobResponse
-	13, // 24: aitbc.coordinator.v1.JobService.ExplainJob:output_type -> aitbc.coordinator.v1.ExplainJobResponse
-	9,  // 25: aitbc.coordinator.v1.JobService.WatchJob:output_type -> aitbc.coordinator.v1.WatchJobResponse
-	20, // [20:26] is the sub-list for method output_type
-	14, // [14:20] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	23, // 12: aitbc.coordinator.v1.WatchJobResponse.done:type_name -> aitbc.coordinator.v1.Job
+	24, // 13: aitbc.coordinator.v1.ExplainJobResponse.explanation:type_name -> aitbc.coordinator.v1.JobExplanation
+	18, // 14: aitbc.coordinator.v1.QuoteJobRequest.timeouts:type_name -> aitbc.coordinator.v1.JobTimeouts
+	16, // 15: aitbc.coordinator.v1.QuoteJobResponse.quote:type_name -> aitbc.coordinator.v1.Quote
+	25, // 16: aitbc.coordinator.v1.Quote.execution_limit:type_name -> google.protobuf.Duration
+	26, // 17: aitbc.coordinator.v1.Quote.queue:type_name -> aitbc.coordinator.v1.JobQueue
+	0,  // 18: aitbc.coordinator.v1.JobService.SubmitJob:input_type -> aitbc.coordinator.v1.SubmitJobRequest
+	14, // 19: aitbc.coordinator.v1.JobService.QuoteJob:input_type -> aitbc.coordinator.v1.QuoteJobRequest
+	2,  // 20: aitbc.coordinator.v1.JobService.ListJobs:input_type -> aitbc.coordinator.v1.ListJobsRequest
+	4,  // 21: aitbc.coordinator.v1.JobService.GetJob:input_type -> aitbc.coordinator.v1.GetJobRequest
+	6,  // 22: aitbc.coordinator.v1.JobService.CancelJob:input_type -> aitbc.coordinator.v1.CancelJobRequest
+	12, // 23: aitbc.coordinator.v1.JobService.ExplainJob:input_type -> aitbc.coordinator.v1.ExplainJobRequest
+	8,  // 24: aitbc.coordinator.v1.JobService.WatchJob:input_type -> aitbc.coordinator.v1.WatchJobRequest
+	1,  // 25: aitbc.coordinator.v1.JobService.SubmitJob:output_type -> aitbc.coordinator.v1.SubmitJobResponse
+	15, // 26: aitbc.coordinator.v1.JobService.QuoteJob:output_type -> aitbc.coordinator.v1.QuoteJobResponse
+	3,  // 27: aitbc.coordinator.v1.JobService.ListJobs:output_type -> aitbc.coordinator.v1.ListJobsResponse
+	5,  // 28: aitbc.coordinator.v1.JobService.GetJob:output_type -> aitbc.coordinator.v1.GetJobResponse
+	7,  // 29: aitbc.coordinator.v1.JobService.CancelJob:output_type -> aitbc.coordinator.v1.CancelJobResponse
+	13, // 30: aitbc.coordinator.v1.JobService.ExplainJob:output_type -> aitbc.coordinator.v1.ExplainJobResponse
+	9,  // 31: aitbc.coordinator.v1.JobService.WatchJob:output_type -> aitbc.coordinator.v1.WatchJobResponse
+	25, // [25:32] is the sub-list for method output_type
+	18, // [18:25] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_coordinator_v1_job_service_proto_init() }
@@ -1095,7 +1377,7 @@ func file_aitbc_coordinator_v1_job_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_coordinator_v1_job_service_proto_rawDesc), len(file_aitbc_coordinator_v1_job_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

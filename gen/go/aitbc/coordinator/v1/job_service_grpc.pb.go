@@ -20,6 +20,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	JobService_SubmitJob_FullMethodName  = "/aitbc.coordinator.v1.JobService/SubmitJob"
+	JobService_QuoteJob_FullMethodName   = "/aitbc.coordinator.v1.JobService/QuoteJob"
 	JobService_ListJobs_FullMethodName   = "/aitbc.coordinator.v1.JobService/ListJobs"
 	JobService_GetJob_FullMethodName     = "/aitbc.coordinator.v1.JobService/GetJob"
 	JobService_CancelJob_FullMethodName  = "/aitbc.coordinator.v1.JobService/CancelJob"
@@ -39,6 +40,10 @@ type JobServiceClient interface {
 	// Errors: INVALID_FIELD, INVALID_KEY, INSUFFICIENT_FUNDS, MODEL_NOT_FOUND,
 	// IDEMPOTENCY_MISMATCH, JOB_EXISTS, RATE_LIMITED, OVERLOADED, LEDGER_UNAVAILABLE.
 	SubmitJob(ctx context.Context, in *SubmitJobRequest, opts ...grpc.CallOption) (*SubmitJobResponse, error)
+	// QuoteJob says what a job would cost at most, how long it would wait, and whether it is possible at
+	// all at this moment. It promises nothing and holds nothing.
+	// Errors: INVALID_FIELD, INVALID_KEY, LEDGER_UNAVAILABLE, RATE_LIMITED.
+	QuoteJob(ctx context.Context, in *QuoteJobRequest, opts ...grpc.CallOption) (*QuoteJobResponse, error)
 	// ListJobs gives the account's jobs, newest first.
 	// Errors: INVALID_FIELD, INVALID_KEY, RATE_LIMITED.
 	ListJobs(ctx context.Context, in *ListJobsRequest, opts ...grpc.CallOption) (*ListJobsResponse, error)
@@ -75,6 +80,16 @@ func (c *jobServiceClient) SubmitJob(ctx context.Context, in *SubmitJobRequest, 
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SubmitJobResponse)
 	err := c.cc.Invoke(ctx, JobService_SubmitJob_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *jobServiceClient) QuoteJob(ctx context.Context, in *QuoteJobRequest, opts ...grpc.CallOption) (*QuoteJobResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuoteJobResponse)
+	err := c.cc.Invoke(ctx, JobService_QuoteJob_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +167,10 @@ type JobServiceServer interface {
 	// Errors: INVALID_FIELD, INVALID_KEY, INSUFFICIENT_FUNDS, MODEL_NOT_FOUND,
 	// IDEMPOTENCY_MISMATCH, JOB_EXISTS, RATE_LIMITED, OVERLOADED, LEDGER_UNAVAILABLE.
 	SubmitJob(context.Context, *SubmitJobRequest) (*SubmitJobResponse, error)
+	// QuoteJob says what a job would cost at most, how long it would wait, and whether it is possible at
+	// all at this moment. It promises nothing and holds nothing.
+	// Errors: INVALID_FIELD, INVALID_KEY, LEDGER_UNAVAILABLE, RATE_LIMITED.
+	QuoteJob(context.Context, *QuoteJobRequest) (*QuoteJobResponse, error)
 	// ListJobs gives the account's jobs, newest first.
 	// Errors: INVALID_FIELD, INVALID_KEY, RATE_LIMITED.
 	ListJobs(context.Context, *ListJobsRequest) (*ListJobsResponse, error)
@@ -186,6 +205,9 @@ type UnimplementedJobServiceServer struct{}
 
 func (UnimplementedJobServiceServer) SubmitJob(context.Context, *SubmitJobRequest) (*SubmitJobResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SubmitJob not implemented")
+}
+func (UnimplementedJobServiceServer) QuoteJob(context.Context, *QuoteJobRequest) (*QuoteJobResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QuoteJob not implemented")
 }
 func (UnimplementedJobServiceServer) ListJobs(context.Context, *ListJobsRequest) (*ListJobsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListJobs not implemented")
@@ -237,6 +259,24 @@ func _JobService_SubmitJob_Handler(srv interface{}, ctx context.Context, dec fun
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(JobServiceServer).SubmitJob(ctx, req.(*SubmitJobRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _JobService_QuoteJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuoteJobRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(JobServiceServer).QuoteJob(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: JobService_QuoteJob_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(JobServiceServer).QuoteJob(ctx, req.(*QuoteJobRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -334,6 +374,10 @@ var JobService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SubmitJob",
 			Handler:    _JobService_SubmitJob_Handler,
+		},
+		{
+			MethodName: "QuoteJob",
+			Handler:    _JobService_QuoteJob_Handler,
 		},
 		{
 			MethodName: "ListJobs",
