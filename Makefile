@@ -48,6 +48,12 @@ engine: ## Find or build Ollama, once.
 bench: build engine ## Measure; PART names what (path, stream).
 	@go run ./tools/bench -part $(PART)
 
+chaos: ## Break a network of real processes; PART names how (points, random, bugs), ARGS are flags of tools/chaos.
+	@mkdir -p bin/chaos
+	@echo "building bin/chaos/aitbcd with its crash points ..."
+	@go build -tags chaos -o bin/chaos/ ./services/aitbcd
+	@go run ./tools/chaos -part $(if $(filter path,$(PART)),points,$(PART)) $(ARGS)
+
 generate: ## Generate gen/, docs and proto/third_party from the contracts.
 	go run ./tools/generate
 	go run ./services/internal/apierr/gen
@@ -67,4 +73,4 @@ lint: ## The architecture's tests.
 clean: ## Remove bin/ and the state of `make run`.
 	rm -rf bin state
 
-.PHONY: help run build test check golangci unit e2e engine bench generate generate-check release-contract tidy-check lint clean
+.PHONY: help run build test check golangci unit e2e engine bench chaos generate generate-check release-contract tidy-check lint clean

@@ -15,6 +15,7 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 	"github.com/aitbc/aitbc/services/coordinator/internal/scheduler"
 	"github.com/aitbc/aitbc/services/internal/apierr"
+	"github.com/aitbc/aitbc/services/internal/crash"
 )
 
 // maxFindings is of how many miners an explanation tells one by one.
@@ -41,6 +42,9 @@ func (s *jobServer) ExplainJob(ctx context.Context, r *coordinatorv1.ExplainJobR
 		Summary: summaryOf(x),
 		Wait:    waitMessage(x),
 		Money:   moneyMessage(x.Job),
+	}
+	if crash.Enabled && crash.Planted("missing-step") {
+		x.Steps = x.Steps[:len(x.Steps)-1]
 	}
 	for _, step := range x.Steps {
 		message.Steps = append(message.Steps, stepMessage(step))

@@ -45,7 +45,7 @@ func jobMessage(j job.Job, result string) *coordinatorv1.Job {
 			message.ReceiptId = j.ID.ReceiptID()
 		}
 	}
-	return message
+	return plantInJob(message)
 }
 
 func metricsMessage(c *job.Completion) *coordinatorv1.JobMetrics {

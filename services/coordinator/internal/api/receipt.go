@@ -91,7 +91,7 @@ func isParty(j job.Job, who auth.Principal) bool {
 // public keys are the caller's to add. The job must have a receipt.
 func receiptMessage(j job.Job) *coordinatorv1.Receipt {
 	settlement, completion := j.Settlement, j.Completion
-	return &coordinatorv1.Receipt{
+	return plantInReceipt(&coordinatorv1.Receipt{
 		ReceiptId:      j.ID.ReceiptID(),
 		JobId:          j.ID.String(),
 		Client:         j.Order.Client.String(),
@@ -127,5 +127,5 @@ func receiptMessage(j job.Job) *coordinatorv1.Receipt {
 			AcceptanceSignature: completion.AcceptanceSignature,
 			Salt:                j.Salt[:],
 		},
-	}
+	})
 }

@@ -168,7 +168,7 @@ func (d *Dispatcher) complete(ctx context.Context, miner aitbc.AccountID, r Resu
 		if overtaken {
 			return nil
 		}
-		return tx.PutResult(j.ID, r.Result)
+		return tx.PutResult(j.ID, plantedText(r.Result))
 	}
 	done, err := d.do(ctx, c)
 	if err == nil && overtaken {

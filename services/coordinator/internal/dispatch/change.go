@@ -57,11 +57,13 @@ func (d *Dispatcher) commit(ctx context.Context, changes ...*change) error {
 				return err
 			}
 		}
+		crashAt("before", changes)
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("commit %d changes: %w", len(changes), err)
 	}
+	crashAt("after", changes)
 	d.committed(ctx, changes)
 	return nil
 }
@@ -126,7 +128,7 @@ func (d *Dispatcher) write(tx store.Tx, c *change) error {
 			}
 		}
 	}
-	if c.owed != job.None {
+	if c.owed != job.None && !plantedDrop(c.owed) {
 		if err := tx.Owe(c.id, c.owed); err != nil {
 			return err
 		}

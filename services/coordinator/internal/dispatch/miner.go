@@ -12,6 +12,7 @@ import (
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 	"github.com/aitbc/aitbc/services/coordinator/internal/scheduler"
+	"github.com/aitbc/aitbc/services/internal/crash"
 )
 
 // ErrReplaced says that a session is no longer its miner's: it must end.
@@ -177,7 +178,9 @@ func (d *Dispatcher) send(m *miner, e *entry) {
 
 func (d *Dispatcher) sendWith(m *miner, e *entry, payload job.Payload) {
 	e.sentOn, e.askedOn = m.session, 0
+	crash.At("coordinator/hand-over/before")
 	m.link.Lease(Handover{Job: e.job, Payload: payload})
+	crash.At("coordinator/hand-over/after")
 	d.ask(m, e, 0) // a lease that is sent again may be run again, with another answer
 }
 

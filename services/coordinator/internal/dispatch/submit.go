@@ -13,6 +13,7 @@ import (
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
+	"github.com/aitbc/aitbc/services/internal/crash"
 )
 
 // FullName gives a model's full name: without a tag it is the latest.
@@ -196,6 +197,10 @@ func (d *Dispatcher) drop(id aitbc.JobID, e *entry) {
 
 // insert makes an admitted job durable, unless its request id gives an earlier one.
 func (d *Dispatcher) insert(ctx context.Context, r SubmitRequest, hash aitbc.Hash, e *entry, j job.Job, payload job.Payload) (job.Job, error) {
+	if plantedLoss(j.ID) {
+		d.drop(j.ID, e)
+		return j, nil
+	}
 	var first *job.Job
 	inserted, owed, err := d.settleNow(j, job.SubmitJob)
 	if err != nil {
@@ -213,7 +218,11 @@ func (d *Dispatcher) insert(ctx context.Context, r SubmitRequest, hash aitbc.Has
 		}
 		d.commits++
 		c.number = d.commits
-		return d.insertNew(tx, r, hash, c, payload)
+		if err := d.insertNew(tx, r, hash, c, payload); err != nil {
+			return err
+		}
+		crashAt("before", []*change{c})
+		return nil
 	})
 	if err != nil || first != nil {
 		d.drop(j.ID, e)
@@ -222,6 +231,7 @@ func (d *Dispatcher) insert(ctx context.Context, r SubmitRequest, hash aitbc.Has
 		}
 		return *first, nil
 	}
+	crashAt("after", []*change{c})
 	d.committed(ctx, []*change{c})
 	return j, nil
 }
@@ -249,6 +259,9 @@ func (d *Dispatcher) insertNew(tx store.Tx, r SubmitRequest, hash aitbc.Hash, c 
 
 // earlier gives the job that the request id stands for; nil: none. Errors: IDEMPOTENCY_MISMATCH.
 func earlier(tx store.Tx, r SubmitRequest, hash aitbc.Hash, now time.Time) (*job.Job, error) {
+	if crash.Enabled && crash.Planted("forgotten-key") {
+		return nil, nil
+	}
 	request, err := tx.Request(r.Client, r.RequestID)
 	if errors.Is(err, store.ErrNotFound) || err == nil && !now.Before(request.ExpiresAt) {
 		return nil, nil

@@ -13,6 +13,7 @@ import (
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
+	"github.com/aitbc/aitbc/services/internal/crash"
 	"github.com/aitbc/aitbc/services/internal/obs"
 )
 
@@ -167,7 +168,9 @@ func (t *talk) result(ctx context.Context, m *coordinatorv1.AttemptResult) error
 	if err != nil {
 		return t.refused(ctx, m.GetLeaseId(), "result", err)
 	}
+	crash.At("coordinator/acceptance/before")
 	t.link.accept(m.GetLeaseId(), j.Completion)
+	crash.At("coordinator/acceptance/after")
 	return nil
 }
 

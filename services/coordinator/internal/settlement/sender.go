@@ -11,6 +11,7 @@ import (
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/ledger"
+	"github.com/aitbc/aitbc/services/internal/crash"
 	"github.com/aitbc/aitbc/services/internal/obs"
 )
 
@@ -188,7 +189,9 @@ func (s *sender) dispatch(ctx context.Context, head ledger.Head, entries []*entr
 // the next transaction had better wait too.
 func (c *Chain) broadcast(ctx context.Context, f *flight) error {
 	before := c.mirror.attempt(f)
+	crash.At("coordinator/broadcast/before")
 	err := c.deps.Ledger.Broadcast(ctx, f.tx)
+	crash.At("coordinator/broadcast/after")
 	var refused *ledger.RefusedError
 	switch {
 	case err == nil:

@@ -12,6 +12,7 @@ import (
 	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 	"github.com/aitbc/aitbc/services/coordinator/internal/ledger"
+	"github.com/aitbc/aitbc/services/internal/crash"
 	"github.com/aitbc/aitbc/services/internal/obs"
 )
 
@@ -147,7 +148,9 @@ func (c *Chain) resolve(ctx context.Context, f *flight, results []*ledgerv1.Mess
 		}
 	}
 	found, waiting := c.ask(ctx, open)
+	crash.At("coordinator/settle/before")
 	refused, err := c.hand(ctx, append(rulings, found...))
+	crash.At("coordinator/settle/after")
 	if err != nil {
 		return err // the flight stays: the same is read again
 	}

@@ -10,6 +10,7 @@ import (
 	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 	"github.com/aitbc/aitbc/services/coordinator/internal/ledger"
+	"github.com/aitbc/aitbc/services/internal/crash"
 )
 
 // block is where and when a transaction was committed; its height is zero when it was not.
@@ -103,6 +104,9 @@ func applied(e *entry, o job.Outcome, at block, refundWindow time.Duration) job.
 	case job.RecordReceipt:
 		metered := time.Duration(e.job.Completion.MeteredUS) * time.Microsecond
 		paid := aitbc.Price(metered, order.Price, order.MaxPrice)
+		if crash.Enabled && crash.Planted("skimmed") {
+			paid = max(0, paid-1)
+		}
 		o.Settlement = &job.Settlement{
 			Paid: paid, Refunded: order.MaxPrice - paid, HasReceipt: true,
 			Height: at.height, BlockTime: at.time, TxHash: at.tx,

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"github.com/aitbc/aitbc/services/internal/crash"
 )
 
 // ErrStopped says that the Committer no longer takes changes. Nothing of the change was written.
@@ -198,6 +200,7 @@ func (c *Committer) attempt(ctx context.Context, batch []*change) (retry []*chan
 	defer cancel()
 	culprit := -1
 	began := time.Now()
+	crash.At("coordinator/flush/before")
 	err := c.store.Update(ctx, func(tx Tx) error {
 		culprit = -1
 		for i, ch := range batch {
@@ -209,6 +212,7 @@ func (c *Committer) attempt(ctx context.Context, batch []*change) (retry []*chan
 		}
 		return nil
 	})
+	crash.At("coordinator/flush/after")
 	if c.config.Flushed != nil {
 		c.config.Flushed(Flush{Changes: len(batch), Took: time.Since(began), Err: err})
 	}

@@ -13,6 +13,7 @@ import (
 	abci "github.com/cometbft/cometbft/abci/types"
 
 	"github.com/aitbc/aitbc/services/internal/apierr"
+	"github.com/aitbc/aitbc/services/internal/crash"
 	"github.com/aitbc/aitbc/services/ledger/internal/history"
 	"github.com/aitbc/aitbc/services/ledger/internal/query"
 	"github.com/aitbc/aitbc/services/ledger/internal/state"
@@ -154,6 +155,7 @@ func (a *App) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.Respon
 	if a.check == nil {
 		return nil, errors.New("check transaction: the chain has no state yet")
 	}
+	crash.At("ledger/check/before")
 	result := a.check.Check(req.Tx)
 	code, detail := result.Verdict()
 	data, err := encodeResults(result)
@@ -177,6 +179,7 @@ func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 	if err := a.checkTime(st); err != nil {
 		return nil, err
 	}
+	crashAt("ledger/execute/before", len(req.Txs))
 	block := st.Begin(state.Context{Height: req.Height, Time: req.Time}, a.verified.verify)
 	results := make([]state.TxResult, len(req.Txs))
 	answers := make([]*abci.ExecTxResult, len(req.Txs))
@@ -202,6 +205,7 @@ func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 		roots := outcome.Next.Roots()
 		a.pending.block.Roots = &roots
 	}
+	crashAt("ledger/execute/after", len(req.Txs))
 	return &abci.ResponseFinalizeBlock{
 		TxResults: answers, AppHash: hash[:], ValidatorUpdates: validatorUpdates(outcome.Validators),
 	}, nil
@@ -214,16 +218,20 @@ func (a *App) Commit(ctx context.Context, _ *abci.RequestCommit) (_ *abci.Respon
 	if p == nil {
 		return nil, errors.New("no block was executed")
 	}
+	crashAt("ledger/commit/before", len(p.block.Txs))
 	if err := a.deps.History.Write(p.block); err != nil {
 		return nil, err
 	}
+	crashAt("ledger/commit/between", len(p.block.Txs))
 	// The first block's batch has genesis in it, which no block wrote.
 	first := a.State().Height() == 0
 	if err := a.deps.Store.Save(p.outcome, first); err != nil {
 		return nil, err
 	}
+	crashAt("ledger/commit/after", len(p.block.Txs))
 	a.pending = nil
 	a.publish(p.outcome.Next)
+	crashAt("ledger/publish/after", len(p.block.Txs))
 	a.report(ctx, p)
 	return &abci.ResponseCommit{RetainHeight: a.retainHeight(p.outcome.Next.Height())}, nil
 }
@@ -271,4 +279,11 @@ func (a *App) Query(ctx context.Context, req *abci.RequestQuery) (*abci.Response
 		response.Height = st.Height()
 	}
 	return response, nil
+}
+
+// crashAt is where tools/chaos may end the process, in a block that has transactions.
+func crashAt(name string, txs int) {
+	if crash.Enabled && txs > 0 {
+		crash.At(name)
+	}
 }

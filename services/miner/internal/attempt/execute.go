@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/aitbc/aitbc/services/internal/crash"
 	"github.com/aitbc/aitbc/services/internal/obs"
 	"github.com/aitbc/aitbc/services/miner/internal/executor"
 )
@@ -78,11 +79,13 @@ func (r *Runner) attempt(ctx context.Context, x *run) outcome {
 	}()
 	stopWatch := r.watch(ctx)
 	out := outcome{engine: engine}
+	crash.At("miner/run/before")
 	out.answer, out.err = r.deps.Executor.Generate(ctx, executor.Request{
 		Type: j.wire.GetType(), Model: model, Prompt: j.wire.GetPrompt(), Options: options(j.wire.GetOptions()),
 		Limit: j.limit,
 		Heard: func(piece string) { r.hear(x, piece) },
 	})
+	crash.At("miner/run/after")
 	out.use = stopWatch()
 	if err := <-checked; err != nil {
 		return outcome{err: err}

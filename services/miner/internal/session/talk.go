@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/internal/crash"
 	"github.com/aitbc/aitbc/services/internal/obs"
 	"github.com/aitbc/aitbc/services/miner/internal/attempt"
 	"github.com/aitbc/aitbc/services/miner/internal/spool"
@@ -204,9 +205,11 @@ func (t *talk) tellResults(waiting []attempt.Waiting) error {
 			t.log.Error("cannot read a result", obs.KeyLeaseID, w.LeaseID, obs.KeyError, err)
 			continue
 		}
+		crash.At("miner/send/before")
 		if err := t.send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_AttemptResult{AttemptResult: result}}); err != nil {
 			return err
 		}
+		crash.At("miner/send/after")
 	}
 	t.results = told
 	return nil
@@ -245,7 +248,9 @@ func (t *talk) listen() error {
 func (t *talk) obey(frame *coordinatorv1.ConnectResponse) error {
 	switch f := frame.GetFrame().(type) {
 	case *coordinatorv1.ConnectResponse_Lease:
+		crash.At("miner/lease/before")
 		t.worker.Offer(t.op, f.Lease)
+		crash.At("miner/lease/after")
 		return nil
 	case *coordinatorv1.ConnectResponse_LeaseRevocation:
 		revocation := f.LeaseRevocation

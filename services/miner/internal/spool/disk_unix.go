@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/aitbc/aitbc/services/internal/crash"
 )
 
 const unfinished = ".unfinished"
@@ -36,12 +38,15 @@ func writeDurably(dir, name string, content []byte) error {
 		return fmt.Errorf("create record: %w", err)
 	}
 	_, err = file.Write(content)
+	crash.At("miner/write/unsynced")
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return errors.Join(fmt.Errorf("write record: %w", err), os.Remove(path+unfinished))
 	}
+	crash.At("miner/write/synced")
 	if err := os.Rename(path+unfinished, path); err != nil {
 		return fmt.Errorf("place record: %w", err)
 	}
+	crash.At("miner/write/placed")
 	return syncFolder(dir)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/internal/crash"
 )
 
 var (
@@ -154,9 +155,11 @@ func (s *Spool) Put(r Record) error {
 	}
 	// Marked first: after a write that failed half-way nobody knows whether it is on the disk.
 	s.states[id] = Waiting
+	crash.At("miner/result/before")
 	if err := writeDurably(s.folder(Waiting), id, content); err != nil {
 		return fmt.Errorf("spool the result of %s: %w", id, err)
 	}
+	crash.At("miner/result/after")
 	s.kept[Waiting] = append(s.kept[Waiting], id)
 	return nil
 }
@@ -254,12 +257,15 @@ func (s *Spool) move(id string, to State, acceptance *coordinatorv1.Acceptance, 
 	if err != nil {
 		return err
 	}
+	crash.At("miner/accept/before")
 	if err := writeDurably(s.folder(to), id, content); err != nil {
 		return fmt.Errorf("move %s: %w", id, err)
 	}
+	crash.At("miner/accept/between")
 	if err := s.leaveWaiting(id); err != nil {
 		return err
 	}
+	crash.At("miner/accept/after")
 	s.states[id] = to
 	s.kept[to] = append(s.kept[to], id)
 	return s.prune(to, now)

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aitbc/aitbc/tools/chaos/checker"
+)
+
+// result is what a scenario did and found.
+type result struct {
+	name     string
+	seed     uint64
+	kills    map[string]int
+	jobs     int
+	report   checker.Report
+	unpassed []string
+	took     time.Duration
+}
+
+// scenario breaks a network while jobs run through it.
+type scenario func(ctx context.Context, w *world, l *load, r *result) error
+
+// perform runs a scenario on a new network, lets it come to rest and checks it.
+func (o options) perform(ctx context.Context, name, bug string, patience time.Duration, play scenario) (r result, err error) {
+	state, cleanUp, err := o.folder(name)
+	if err != nil {
+		return r, err
+	}
+	defer cleanUp(&r, &err)
+	began := time.Now()
+	r = result{name: name, seed: o.seed, kills: map[string]int{}}
+	w, err := newWorld(ctx, o.program, state, bug)
+	if err != nil {
+		return r, err
+	}
+	defer w.close()
+	input := checker.Input{REST: "http://" + w.rest, RPC: "http://" + w.rpc, Key: w.key}
+	if input.Before, err = checker.Take(ctx, input); err != nil {
+		return r, err
+	}
+	l := newLoad(w, o.seed)
+	if err := play(ctx, w, l, &r); err != nil {
+		return r, err
+	}
+	if err := w.settle(ctx, patience); err != nil {
+		return r, err
+	}
+	if err := awaitRefunds(ctx, input); err != nil {
+		return r, err
+	}
+	input.Claims = l.told()
+	r.jobs = len(input.Claims)
+	r.report, err = checker.Check(ctx, input)
+	r.took = time.Since(began)
+	return r, err
+}
+
+// refundPatience is how long refunds may take to become final: the chain's window, and some blocks.
+const refundPatience = 10 * time.Second
+
+func awaitRefunds(ctx context.Context, in checker.Input) error {
+	limit := time.Now().Add(refundPatience)
+	for {
+		rest, err := checker.AtRest(ctx, in)
+		if err != nil || rest || time.Now().After(limit) {
+			return err
+		}
+		if err := pause(ctx, 5*look); err != nil {
+			return err
+		}
+	}
+}
+
+const (
+	// pointPatience is how long a process may take to pass a point under load.
+	pointPatience = 20 * time.Second
+	// pointRounds is how often a point is tried that was not passed: after many failures in a row a
+	// miner gets no jobs for a while.
+	pointRounds = 3
+	batch       = 24
+)
+
+// crashAtPoints kills processes at their named points, one after the other, with jobs under way.
+func crashAtPoints(chosen []string) scenario {
+	return func(ctx context.Context, w *world, l *load, r *result) error {
+		for round := 0; round < pointRounds && len(chosen) > 0; round++ {
+			r.unpassed = nil
+			for _, point := range chosen {
+				passed, err := w.crashAt(ctx, l, point)
+				if err != nil {
+					return fmt.Errorf("at %s: %w", point, err)
+				}
+				if passed {
+					r.kills[ownerOf(point)]++
+				} else {
+					r.unpassed = append(r.unpassed, point)
+				}
+			}
+			chosen = r.unpassed
+		}
+		return nil
+	}
+}
+
+// crashAt has a process die at the point, under load, and starts it again.
+func (w *world) crashAt(ctx context.Context, l *load, point string) (passed bool, err error) {
+	p := w.processes[ownerOf(point)]
+	if err := p.arm(point); err != nil {
+		return false, err
+	}
+	loading, loaded := make(chan error, 1), false
+	go func() { loading <- l.many(ctx, batch, batch/2) }()
+	if strings.HasPrefix(point, "coordinator/lose/") || strings.HasPrefix(point, "coordinator/find/") {
+		if err := w.flicker(ctx); err != nil { // the stream must drop for that
+			return false, err
+		}
+	}
+	timer := time.NewTimer(pointPatience)
+	defer timer.Stop()
+	for {
+		select {
+		case <-p.exited:
+			p.disarm()
+			if err := w.start(ctx, p.name); err != nil {
+				return true, err
+			}
+			if !loaded {
+				err = <-loading
+			}
+			return true, err
+		case err := <-loading:
+			if err != nil {
+				return false, err
+			}
+			loaded, loading = true, nil
+			timer.Reset(pointPatience / 4)
+		case <-timer.C:
+			if !p.disarm() { // it is just passing
+				<-p.exited
+				continue
+			}
+			if !loaded {
+				err = <-loading
+			}
+			return false, err
+		}
+	}
+}
+
+// flicker cuts the miner's line for a moment.
+func (w *world) flicker(ctx context.Context) error {
+	for range 4 {
+		if err := pause(ctx, 300*time.Millisecond); err != nil {
+			return err
+		}
+		w.cuts[minerName].sever()
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+		w.cuts[minerName].mend()
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// anything kills, pauses and cuts at random while jobs are submitted, until so many are.
+func anything(jobs int, rate float64, pauseFor time.Duration) scenario {
+	return func(ctx context.Context, w *world, l *load, r *result) error {
+		random := rand.New(rand.NewPCG(r.seed, 1))
+		done := make(chan error, 1)
+		go func() { done <- l.paced(ctx, jobs, rate) }()
+		for {
+			select {
+			case err := <-done:
+				return err
+			case <-time.After(time.Duration(200+random.IntN(1800)) * time.Millisecond):
+			}
+			if err := w.hurt(ctx, random, pauseFor, r); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// hurt does one random harm and makes it good again.
+func (w *world) hurt(ctx context.Context, random *rand.Rand, pauseFor time.Duration, r *result) error {
+	name := names[random.IntN(len(names))]
+	p := w.processes[name]
+	switch dice := random.IntN(60); {
+	case dice == 0 && pauseFor > 0: // frozen, beyond what others wait for it
+		r.kills["pause"]++
+		if err := p.signal(syscall.SIGSTOP); err != nil {
+			return err
+		}
+		paused := pause(ctx, pauseFor)
+		if err := p.signal(syscall.SIGCONT); err != nil {
+			return err
+		}
+		return paused
+	case dice < 10:
+		r.kills["cut"]++
+		line := w.cuts[[]string{minerName, coordinatorName}[random.IntN(2)]]
+		line.sever()
+		defer line.mend()
+		return pause(ctx, time.Duration(random.IntN(3000))*time.Millisecond)
+	default:
+		r.kills[name]++
+		p.kill()
+		if err := pause(ctx, time.Duration(random.IntN(300))*time.Millisecond); err != nil {
+			return err
+		}
+		return w.start(ctx, name)
+	}
+}
+
+// calm only submits: what a planted fault does shows without any kill.
+func calm(jobs int) scenario {
+	return func(ctx context.Context, _ *world, l *load, _ *result) error { return l.many(ctx, jobs, 8) }
+}
+
+// shuffled gives the points in an order of the seed's.
+func shuffled(all []string, seed uint64) []string {
+	all = slices.Clone(all)
+	rand.New(rand.NewPCG(seed, 2)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all
+}
