@@ -25,6 +25,7 @@ type app struct {
 	streams
 	url     string
 	apiKey  string
+	keyFile string
 	profile string
 	ledger  string // of the commands that ask a node
 	output  string
@@ -46,7 +47,7 @@ func newRoot(a *app) *cobra.Command {
 
 Settings: flags, then the environment, then the profile that aitbc login has kept, then defaults.
 AITBC_URL, and AITBC_API_KEY or CLIENT_KEY, stand for --url and --api-key, AITBC_LEDGER for --ledger,
-AITBC_PROFILE for --profile. A key on the command line can be seen by other users of the machine.
+AITBC_PROFILE for --profile, AITBC_KEY_FILE for --key-file. A key on the command line can be seen by other users of the machine.
 NO_COLOR turns colours off.
 
 Exit codes: ` + exitCodesText(),
@@ -64,6 +65,8 @@ Exit codes: ` + exitCodesText(),
 		"the coordinator: http://, https://, grpc://, grpcs:// or host:port of its gRPC side")
 	flags.StringVar(&a.apiKey, "api-key", "", "the API key")
 	flags.StringVar(&a.profile, "profile", "", "the profile to use; aitbc login makes them")
+	flags.StringVar(&a.keyFile, "key-file", "",
+		"sign each order with the account's own key in this file (mode 0600): the operator needs no allowance")
 	flags.StringVarP(&a.output, "output", "o", outputText, "how to print: "+strings.Join(outputs(), ", "))
 	flags.DurationVar(&a.timeout, "timeout", 0, "how long the whole command may take; 0: as long as it does")
 	flags.Lookup("url").DefValue = defaultURL // the help shows no settings
@@ -105,7 +108,15 @@ func group(use, short string, children ...*cobra.Command) *cobra.Command {
 // action makes what a command does out of a function that is given a client.
 func (a *app) action(do func(ctx context.Context, client *aitbc.Client, args []string) error) func(*cobra.Command, []string) error {
 	return a.local(func(ctx context.Context, args []string) (err error) {
-		client, err := aitbc.New(a.url, aitbc.WithAPIKey(a.apiKey), a.userAgent())
+		options := []aitbc.Option{aitbc.WithAPIKey(a.apiKey), a.userAgent()}
+		if path := firstSet(a.keyFile, a.getenv("AITBC_KEY_FILE")); path != "" {
+			key, err := aitbc.LoadKey(path)
+			if err != nil {
+				return usageError{fmt.Errorf("--key-file: %w", err)}
+			}
+			options = append(options, aitbc.WithOrderKey(key))
+		}
+		client, err := aitbc.New(a.url, options...)
 		if err != nil {
 			return usageError{fmt.Errorf("--url: %w", err)}
 		}

@@ -1,6 +1,7 @@
 package aitbc
 
 import (
+	"crypto/ed25519"
 	"crypto/tls"
 	"fmt"
 	"net/http"
@@ -12,6 +13,7 @@ type Option func(*config)
 
 type config struct {
 	apiKey      string
+	orderKey    ed25519.PrivateKey
 	retry       RetryPolicy
 	callTimeout time.Duration
 	httpClient  *http.Client

@@ -43,6 +43,12 @@ type SubmitRequest struct {
 	// RequestID makes it safe to submit again: the same id within 24 h gives the first answer.
 	// Empty: made at random for each call of Submit, so that its own retries are safe.
 	RequestID string
+	// Order is the account's own signed order for this request; nil: made by [WithOrderKey], without
+	// which the account's allowance to the operator stands for it.
+	Order *SignedOrder
+	// SettleWithin is, in an order that is signed here, how long after the total timeout its escrow
+	// returns by itself. Zero: an hour, the least that a public ledger allows.
+	SettleWithin time.Duration
 }
 
 // Timeouts bound a job's life. Zero: the coordinator's defaults.
@@ -68,6 +74,12 @@ type Submission struct {
 
 // Submit hands a job in and returns as soon as it is durable.
 func (c *Client) Submit(ctx context.Context, req SubmitRequest) (*Submission, error) {
+	if key := c.caller.cfg.orderKey; key != nil && req.Order == nil {
+		var err error
+		if req, err = c.SignOrder(ctx, req, key); err != nil {
+			return nil, err
+		}
+	}
 	answer, err := c.jobs.SubmitJob(ctx, req.message())
 	if err != nil {
 		return nil, err
@@ -246,6 +258,7 @@ func (r SubmitRequest) message() *coordinatorv1.SubmitJobRequest {
 		Options:   r.Options.message(),
 		Timeouts:  r.Timeouts.message(),
 		RequestId: r.RequestID,
+		Order:     r.Order.message(),
 	}
 	if r.Chat != nil {
 		m.Messages, m.Tools = r.Chat.message()

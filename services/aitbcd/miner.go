@@ -76,7 +76,7 @@ func (m *minerCommand) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.ChainID, "chain-id", "", "the one ledger to work for (default: whichever the coordinator names)")
 	f.StringSliceVar(&c.Operators, "operators", nil, "the operators' accounts to work for (default: any)")
 	f.StringVar(&c.KeyFile, "key-file", "", "the miner's ledger key (default: keys/miner.key in the state folder)")
-	f.StringVar(&c.Ledger, "ledger", "", "gRPC address of a ledger node at which to register and bond stake at the start (default: that has been done)")
+	f.StringVar(&c.Ledger, "ledger", "", "gRPC address of a ledger node, to register and bond stake at the start, and to claim what an operator accepted and does not settle")
 	f.StringVar(&m.stake, "stake", "", "what the stake shall be at least, such as 150aitbc, bonded from the miner's account (default: the least that gets work)")
 	f.StringVar(&c.Name, "name", "", "what the miner calls itself on the ledger, at most 64 bytes")
 	f.BoolVar(&c.TLS, "tls", false, "use TLS on loopback too")

@@ -29,7 +29,8 @@ type Config struct {
 	ChainID string
 	// Operators are the accounts to work for; empty: any.
 	Operators []string
-	// Ledger is the gRPC address of a node of the ledger at which the miner registers and bonds its stake
+	// Ledger is the gRPC address of a node of the ledger at which the miner claims what an operator
+	// accepted and does not settle, and at which it registers and bonds its stake
 	// at the start; empty: that has been done. Off loopback it is called with TLS.
 	Ledger string
 	// Stake is what the stake shall be at least; 0: the least that gets work.

@@ -22,6 +22,7 @@ import (
 	"github.com/aitbc/aitbc/services/internal/run"
 	"github.com/aitbc/aitbc/services/miner/internal/api"
 	"github.com/aitbc/aitbc/services/miner/internal/attempt"
+	"github.com/aitbc/aitbc/services/miner/internal/claim"
 	"github.com/aitbc/aitbc/services/miner/internal/device"
 	"github.com/aitbc/aitbc/services/miner/internal/executor"
 	"github.com/aitbc/aitbc/services/miner/internal/session"
@@ -97,6 +98,8 @@ type parts struct {
 	engine  *executor.Ollama
 	spool   *spool.Spool
 	runner  *attempt.Runner
+	ledger  *claim.Node    // nil: no claims
+	claimer *claim.Claimer // with ledger
 	session *session.Session
 	api     *api.API
 }
@@ -127,6 +130,9 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	group.Add("attempts", p.runner)
 	group.Add("session", p.session)
 	group.Add("enrolment", run.Func(s.enrol))
+	if p.claimer != nil {
+		group.Add("claims", p.claimer)
+	}
 	group.Add("owner's port", p.api)
 	s.addr = p.api.Addr()
 	close(s.ready)
@@ -158,6 +164,12 @@ func (s *Service) open(ctx context.Context) (p parts, err error) {
 	}, attempt.Deps{
 		Key: s.key, Executor: p.engine, Devices: device.New(), Spool: p.spool, Metrics: metrics, Log: s.deps.Logger,
 	})
+	if s.cfg.Ledger != "" {
+		if p.ledger, err = claim.Dial(s.cfg.Ledger, s.key); err != nil {
+			return p, err
+		}
+		p.claimer = claim.New(claim.DefaultConfig(), p.spool, p.ledger, s.deps.Logger)
+	}
 	config, err := s.sessionConfig()
 	if err != nil {
 		return p, err
@@ -185,10 +197,14 @@ func (p parts) close() error {
 	if p.engine != nil {
 		p.engine.Close()
 	}
-	if p.spool == nil {
-		return nil
+	var errs []error
+	if p.ledger != nil {
+		errs = append(errs, p.ledger.Close())
 	}
-	return p.spool.Close()
+	if p.spool != nil {
+		errs = append(errs, p.spool.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func (s *Service) sessionConfig() (session.Config, error) {

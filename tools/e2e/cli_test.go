@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	aitbc "github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/tools/devnet/network"
 )
 
@@ -51,8 +52,22 @@ func cli(t *testing.T, n *network.Network, args ...string) output {
 // createKey makes a funded custodial client key with the operator's command line.
 func createKey(t *testing.T, n *network.Network, fund string, environment ...string) string {
 	t.Helper()
-	out := execute(t, environment, filepath.Join(programs, "aitbcd"), "coordinator", "keys", "create",
-		"--state", filepath.Dir(n.LogFile()), "--ledger-url", "http://"+n.LedgerRPC, "--name", "test", "--scope", "client", "--fund", fund, "-o", "json")
+	return newKey(t, n, environment, "--fund", fund)
+}
+
+// createKeyFor makes a client key for an account whose key the operator has not.
+func createKeyFor(t *testing.T, n *network.Network, account aitbc.AccountID) string {
+	t.Helper()
+	return newKey(t, n, nil, "--account", account.String())
+}
+
+func newKey(t *testing.T, n *network.Network, environment []string, args ...string) string {
+	t.Helper()
+	args = append([]string{
+		"coordinator", "keys", "create", "--state", filepath.Dir(n.LogFile()), "--ledger-url", "http://" + n.LedgerRPC,
+		"--name", "test", "--scope", "client", "-o", "json",
+	}, args...)
+	out := execute(t, environment, filepath.Join(programs, "aitbcd"), args...)
 	require.Zero(t, out.Code, out.Stderr)
 	var created struct {
 		Key string `json:"key"`

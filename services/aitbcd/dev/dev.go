@@ -177,6 +177,9 @@ func (n *Network) runMiner(ctx context.Context) error {
 	cfg := n.cfg.Miner
 	cfg.StateDir = filepath.Join(n.cfg.StateDir, "miner")
 	cfg.KeyFile = filepath.Join(n.cfg.StateDir, "keys", "miner.key")
+	if n.ledger != nil {
+		cfg.Ledger = text(n.ledger.GRPCAddr())
+	}
 	cfg.Coordinators = []string{n.coordinator.GRPCAddr().String()}
 	cfg.OwnerKeyHashes = []string{miner.HashKey(AdminKey)}
 	service, err := miner.New(cfg, miner.Deps{Logger: n.logs.Miner, Registry: obs.NewRegistry()})

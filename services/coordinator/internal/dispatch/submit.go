@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
@@ -17,12 +16,7 @@ import (
 )
 
 // FullName gives a model's full name: without a tag it is the latest.
-func FullName(model string) string {
-	if strings.Contains(model[strings.LastIndexByte(model, '/')+1:], ":") {
-		return model
-	}
-	return model + ":latest"
-}
+func FullName(model string) string { return aitbc.FullModelName(model) }
 
 // Submit makes a job durable and has its escrow begin. A request id that the account used before
 // gives the job that it made then, whatever has become of it. Errors: INVALID_FIELD,
