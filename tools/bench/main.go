@@ -20,7 +20,7 @@ type options struct {
 
 func main() {
 	var o options
-	part := flag.String("part", "path", "what to measure: path, stream")
+	part := flag.String("part", "path", "what to measure: path, stream, surfaces")
 	flag.StringVar(&o.bin, "bin", "bin", "folder with aitbcd")
 	flag.IntVar(&o.runs, "runs", 200, "measured jobs")
 	flag.Parse()
@@ -33,9 +33,9 @@ func main() {
 }
 
 func measure(ctx context.Context, part string, o options) error {
-	parts := map[string]func(context.Context, options) ([]figure, error){"path": pathPart, "stream": streamPart}
+	parts := map[string]func(context.Context, options) ([]figure, error){"path": pathPart, "stream": streamPart, surfacesName: surfacesPart}
 	if parts[part] == nil {
-		return fmt.Errorf("unknown part %q: there are path and stream", part)
+		return fmt.Errorf("unknown part %q: there are path, stream and surfaces", part)
 	}
 	figures, err := parts[part](ctx, o)
 	if err != nil {
