@@ -78,6 +78,10 @@ func coordinatorFlags(f *pflag.FlagSet, c *coordinator.Config) {
 	f.DurationVar(&c.ExecutionLimit, "execution-limit", c.ExecutionLimit, "how long an attempt may run, unless its client says")
 	f.DurationVar(&c.TotalTimeout, "total-timeout", c.TotalTimeout, "how long a job may take in all, unless its client says")
 	f.Uint32Var(&c.MaxAttempts, "max-attempts", c.MaxAttempts, "how often a job is handed to a miner at most")
+	f.IntVar(&c.MaxJobs, "max-jobs", c.MaxJobs, "live jobs of a client; 0: no limit")
+	f.Int64Var(&c.MaxTokens, "max-tokens", c.MaxTokens, "tokens that a client's live jobs may come to, prompts and longest answers; 0: no limit")
+	f.Int64Var(&c.MaxSpend, "max-spend", c.MaxSpend, "uaitbc that may go into a client's jobs in a day; 0: no limit")
+	f.IntVar(&c.MaxSubmitting, "max-submitting", c.MaxSubmitting, "submissions worked on at once; more are refused with 503")
 	f.Float64Var(&c.RateLimit, "rate-limit", c.RateLimit, "calls per second and key; 0: no limit")
 	f.IntVar(&c.RateBurst, "rate-burst", c.RateBurst, "calls of a key at once")
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	aitbc "github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/services/coordinator/internal/auth"
 	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
 	"github.com/aitbc/aitbc/services/internal/rpc"
@@ -56,6 +57,14 @@ type Config struct {
 	// MaxAttempts is how often a job is handed to a miner at most.
 	MaxAttempts uint32
 
+	// MaxJobs and MaxTokens bound a client's live jobs and what tokens they may come to, MaxSpend
+	// what may go into its jobs in a day, in uaitbc; 0: no bound.
+	MaxJobs   int
+	MaxTokens int64
+	MaxSpend  int64
+	// MaxSubmitting is how many submissions are worked on at once.
+	MaxSubmitting int
+
 	// RateLimit is how many calls per second a key may make, and RateBurst how many at once;
 	// a rate of 0: no limit.
 	RateLimit float64
@@ -76,6 +85,8 @@ func DefaultConfig() Config {
 		ExecutionLimit: jobs.ExecutionLimit,
 		TotalTimeout:   jobs.TotalTimeout,
 		MaxAttempts:    jobs.MaxAttempts,
+		MaxJobs:        jobs.Quotas.Jobs,
+		MaxSubmitting:  jobs.MaxSubmitting,
 		RateLimit:      limit.PerSecond,
 		RateBurst:      limit.Burst,
 	}
@@ -114,6 +125,8 @@ func (c Config) Validate() error {
 func (c Config) dispatch(chainID string) dispatch.Config {
 	d := dispatch.DefaultConfig(chainID)
 	d.QueueTimeout, d.ExecutionLimit, d.TotalTimeout, d.MaxAttempts = c.QueueTimeout, c.ExecutionLimit, c.TotalTimeout, c.MaxAttempts
+	d.Quotas = dispatch.Quotas{Jobs: c.MaxJobs, Tokens: c.MaxTokens, SpendPerDay: aitbc.Amount(c.MaxSpend)}
+	d.MaxSubmitting = c.MaxSubmitting
 	return d
 }
 

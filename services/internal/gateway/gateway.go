@@ -115,8 +115,15 @@ func incomingHeader(name string) (string, bool) {
 }
 
 func outgoingHeader(name string) (string, bool) {
-	if name == rpc.RequestIDKey {
+	switch name {
+	case rpc.RequestIDKey:
 		return "X-Request-Id", true
+	case "ratelimit-limit":
+		return "RateLimit-Limit", true
+	case "ratelimit-remaining":
+		return "RateLimit-Remaining", true
+	case "ratelimit-reset":
+		return "RateLimit-Reset", true
 	}
 	return "", false
 }

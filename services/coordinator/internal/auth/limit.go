@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 	"github.com/aitbc/aitbc/services/internal/apierr"
@@ -71,15 +75,31 @@ func (l *Limiter) Allow(ctx context.Context, _ string) error {
 		return nil
 	}
 	now := time.Now()
-	reservation := l.bucket(principal.KeyID).ReserveN(now, 1)
+	bucket := l.bucket(principal.KeyID)
+	reservation := bucket.ReserveN(now, 1)
 	wait := reservation.DelayFrom(now)
+	if wait > 0 {
+		reservation.CancelAt(now)
+	}
+	l.show(ctx, max(0, bucket.TokensAt(now)))
 	if wait == 0 {
 		return nil
 	}
-	reservation.CancelAt(now)
 	return apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_RATE_LIMITED,
 		"more than %g calls per second with this key; come back in %s", l.config.PerSecond, wait.Round(time.Millisecond)).
 		With("per_second", fmt.Sprint(l.config.PerSecond)).WithRetryAfter(wait)
+}
+
+// show tells the caller where its key stands: RateLimit-Limit calls at once, of which Remaining are left,
+// and all of them again after Reset seconds.
+func (l *Limiter) show(ctx context.Context, left float64) {
+	reset := math.Ceil((float64(l.config.Burst) - left) / l.config.PerSecond)
+	// Fails only when the header was sent already, which nobody did yet.
+	_ = grpc.SetHeader(ctx, metadata.Pairs(
+		"ratelimit-limit", strconv.Itoa(l.config.Burst),
+		"ratelimit-remaining", strconv.Itoa(int(left)),
+		"ratelimit-reset", strconv.Itoa(int(reset)),
+	))
 }
 
 func (l *Limiter) bucket(keyID string) *rate.Limiter {

@@ -26,6 +26,11 @@ type Config struct {
 	RequestLife time.Duration
 	// MaxLive bounds the jobs that are not done; a submission beyond it is refused as overloaded.
 	MaxLive int
+	// MaxSubmitting bounds the submissions that are worked on at once; one beyond it is refused as
+	// overloaded before it has cost anything.
+	MaxSubmitting int
+	// Quotas bound what one client may have under way.
+	Quotas Quotas
 	// Batch is the most changes that Run makes in one commit.
 	Batch int
 	// PayloadCache bounds the prompts of waiting jobs that are kept in memory, bytes. Others are
@@ -48,6 +53,8 @@ func DefaultConfig(chainID string) Config {
 		OrderLife:      5 * time.Minute,
 		RequestLife:    24 * time.Hour,
 		MaxLive:        100_000,
+		MaxSubmitting:  1024,
+		Quotas:         Quotas{Jobs: 50_000},
 		Batch:          256,
 		PayloadCache:   64 << 20,
 		Scheduler:      scheduler.DefaultConfig(),
@@ -77,5 +84,8 @@ func (c Config) Validate() error {
 	if c.MaxLive < 1 || c.Batch < 1 || c.PayloadCache < 0 {
 		faults = append(faults, fmt.Errorf("max live %d, batch %d, payload cache %d: want at least 1, 1 and 0", c.MaxLive, c.Batch, c.PayloadCache))
 	}
-	return errors.Join(append(faults, c.Scheduler.Validate(), c.Stream.Validate())...)
+	if c.MaxSubmitting < 1 {
+		faults = append(faults, fmt.Errorf("max submitting %d: want at least 1", c.MaxSubmitting))
+	}
+	return errors.Join(append(faults, c.Quotas.validate(), c.Scheduler.Validate(), c.Stream.Validate())...)
 }

@@ -26,6 +26,9 @@ type Dispatcher struct {
 	// decided are the latest choices of miners, by job.
 	decided *lru.Cache[aitbc.JobID, []Decided]
 
+	// submitting counts the submissions that are being worked on.
+	submitting atomic.Int64
+
 	// commits numbers the changes. It is touched on the committer's goroutine only.
 	commits uint64
 	// shards are those of the jobs that this replica has; it gets more and loses none.
@@ -42,6 +45,7 @@ type Dispatcher struct {
 	models    map[string]time.Time // when each model that a miner has was first seen
 	held      map[aitbc.AccountID]holding
 	usual     map[string]time.Duration // the metered time of late answers, by model
+	used      map[aitbc.AccountID]*usage
 	// escrowMoved is closed and replaced when the outcome of some escrow becomes known.
 	escrowMoved chan struct{}
 	// gathered is from when on it is known which miners there are: one that was here before a
@@ -83,6 +87,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Dispatcher, error) {
 		models:      make(map[string]time.Time),
 		held:        make(map[aitbc.AccountID]holding),
 		usual:       make(map[string]time.Duration),
+		used:        make(map[aitbc.AccountID]*usage),
 		escrowMoved: make(chan struct{}),
 		tried:       make(map[aitbc.JobID]*entry),
 		unsent:      make(map[aitbc.JobID]*entry),

@@ -23,6 +23,10 @@ type entry struct {
 	escrow aitbc.Amount
 	waits  bool
 	cost   int
+	// tokens is how many its prompt and answer come to at most, 0 for one from before a restart;
+	// booked says that it is in its client's usage.
+	tokens int64
+	booked bool
 	// payload is what to run; nil: it is in the store only.
 	payload *job.Payload
 	// sentOn is the session in which the current lease was sent or listed by the miner.
@@ -59,6 +63,7 @@ func (d *Dispatcher) leave(id aitbc.JobID, e *entry) {
 	delete(d.unsent, id)
 	delete(d.live, id)
 	d.count(e, -e.escrow)
+	d.unbook(clock(), e, e.returned())
 }
 
 // holding is a client's money in its live jobs: on the ledger, or waiting to be.
@@ -247,11 +252,14 @@ const (
 	defaultPredict = 500
 )
 
-// costOf estimates the work of a job by the length of its prompt and of its longest answer.
-func costOf(p job.Payload) int {
+// costOf estimates the work of a job by the tokens it comes to.
+func costOf(tokens int64) int { return 1 + int(tokens/costTokens) }
+
+// tokensOf gives how many tokens a job's prompt and its longest answer come to.
+func tokensOf(p job.Payload) int64 {
 	predict := defaultPredict
 	if p.Options.NumPredict != nil {
 		predict = int(*p.Options.NumPredict)
 	}
-	return 1 + (len(p.Prompt)/bytesPerToken+predict)/costTokens
+	return int64(len(p.Prompt)/bytesPerToken + predict)
 }

@@ -109,6 +109,7 @@ func (d *Dispatcher) adoptAll(ctx context.Context, shard int32) error {
 func (d *Dispatcher) adopt(now time.Time, j job.Job) {
 	e := d.enter(j.ID, j.Order)
 	e.job = j
+	d.rebook(now, e)
 	if j.HasLease() {
 		d.takeLease(e)
 		e.graceUntil = now.Add(job.UnknownGrace)

@@ -23,6 +23,11 @@ func FullName(model string) string { return aitbc.FullModelName(model) }
 // INSUFFICIENT_FUNDS, MODEL_NOT_FOUND, IDEMPOTENCY_MISMATCH, JOB_EXISTS, OVERLOADED,
 // LEDGER_UNAVAILABLE.
 func (d *Dispatcher) Submit(ctx context.Context, r SubmitRequest) (job.Job, error) {
+	// Before any work: what is refused late has cost as much as what is done.
+	defer d.submitting.Add(-1)
+	if n := d.submitting.Add(1); n > int64(d.config.MaxSubmitting) {
+		return job.Job{}, &overloadedError{what: fmt.Sprintf("%d submissions are being worked on", n-1)}
+	}
 	r.Model = FullName(r.Model)
 	hash, err := r.hash()
 	if err != nil {
@@ -137,23 +142,28 @@ func (d *Dispatcher) reserve(j job.Job, payload job.Payload) (*entry, error) {
 		return nil, refused
 	}
 	if len(d.live) >= d.config.MaxLive {
-		return nil, &overloadedError{live: len(d.live)}
+		return nil, &overloadedError{what: fmt.Sprintf("%d jobs are under way", len(d.live))}
 	}
 	if d.live[j.ID] != nil {
 		return nil, job.ErrExists
 	}
 	e := d.enter(j.ID, j.Order)
-	e.cost = costOf(payload)
+	e.tokens = tokensOf(payload)
+	e.cost = costOf(e.tokens)
+	if err := d.book(clock(), e); err != nil {
+		d.leave(j.ID, e)
+		return nil, err
+	}
 	d.keepPayload(e, payload)
 	return e, nil
 }
 
 // overloadedError is a refusal that passes.
-type overloadedError struct{ live int }
+type overloadedError struct{ what string }
 
 // Error says so.
 func (e *overloadedError) Error() string {
-	return fmt.Sprintf("%d jobs are under way, which is the most: come back later", e.live)
+	return e.what + ", which is the most: come back later"
 }
 
 // Reason gives the class that the API shows.

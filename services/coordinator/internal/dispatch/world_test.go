@@ -204,7 +204,22 @@ type ledgerFake struct {
 	keys     map[aitbc.AccountID]ed25519.PublicKey
 	notified int
 	away     bool
-	free     bool // there is no ledger
+	free     bool          // there is no ledger
+	held     chan struct{} // while it is not nil, Funds waits for its end
+}
+
+// hold has questions about funds wait until release.
+func (l *ledgerFake) hold() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held = make(chan struct{})
+}
+
+func (l *ledgerFake) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.held)
+	l.held = nil
 }
 
 func newLedgerFake() *ledgerFake {
@@ -229,6 +244,12 @@ func (l *ledgerFake) Terms(context.Context) (dispatch.Terms, error) {
 }
 
 func (l *ledgerFake) Funds(_ context.Context, id aitbc.AccountID) (dispatch.Funds, error) {
+	l.mu.Lock()
+	held := l.held
+	l.mu.Unlock()
+	if held != nil {
+		<-held
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return dispatch.Funds{Balance: l.balance, Allowance: l.balance, PerJob: l.perJob, Key: l.keys[id]}, nil
