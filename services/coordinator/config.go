@@ -65,6 +65,9 @@ type Config struct {
 	// MaxSubmitting is how many submissions are worked on at once.
 	MaxSubmitting int
 
+	// Retention is how long prompts and results are kept after a job's end. 0: for good.
+	Retention time.Duration
+
 	// RateLimit is how many calls per second a key may make, and RateBurst how many at once;
 	// a rate of 0: no limit.
 	RateLimit float64
@@ -115,7 +118,7 @@ func (c Config) Validate() error {
 	if c.Ledger != "" && c.Ledger != LedgerCometBFT && c.Ledger != LedgerNone {
 		faults = append(faults, fmt.Errorf("ledger %q: want %s or %s", c.Ledger, LedgerCometBFT, LedgerNone))
 	}
-	faults = append(faults, c.validateStore(), c.dispatch("any").Validate(), c.limit().Validate())
+	faults = append(faults, c.validateStore(), c.validateRetention(), c.dispatch("any").Validate(), c.limit().Validate())
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("coordinator configuration: %w", err)
 	}

@@ -90,6 +90,7 @@ func (s *Service) runWith(ctx context.Context, p *parts, listeners ports, b book
 	group.Add("committer", p.committer)
 	group.Add("replica", p.member) // which has the settlement run where it is this replica's
 	group.Add("dispatcher", p.dispatcher)
+	group.Add("retention", s.retention(p))
 	group.Add("gRPC", p.server)
 	group.Add("REST", p.rest)
 	if p.metrics != nil {

@@ -140,6 +140,9 @@ func (s *jobServer) whole(ctx context.Context, j job.Job) (*coordinatorv1.Job, e
 		return jobMessage(j, ""), nil
 	}
 	result, err := s.deps.Reader.Result(ctx, j.ID)
+	if errors.Is(err, store.ErrNotFound) && j.Phase == job.Done { // its time was over, and it was deleted
+		return jobMessage(j, ""), nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the result of job %s: %w", j.ID, err)
 	}

@@ -25,7 +25,7 @@ func jobMessage(j job.Job, result string) *coordinatorv1.Job {
 		CompletedAt: stamp(j.CompletedAt),
 		MaxPrice:    j.Order.MaxPrice.String(),
 		TxHash:      hexOrEmpty(j.EscrowTx),
-		Attempts:    int32(j.Attempt),
+		Attempts:    int32(j.Attempts()),
 		MinerId:     accountOrEmpty(j.Miner),
 		ModelDigest: hexOrEmpty(j.ModelDigest),
 		Metrics:     metricsMessage(j.Completion),

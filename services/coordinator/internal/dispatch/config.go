@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 	"github.com/aitbc/aitbc/services/coordinator/internal/scheduler"
 	"github.com/aitbc/aitbc/services/coordinator/internal/stream"
 )
@@ -77,6 +78,9 @@ func (c Config) Validate() error {
 	positive("request life", c.RequestLife)
 	if c.ChainID == "" {
 		faults = append(faults, errors.New("chain id: want one"))
+	}
+	if c.MaxAttempts > job.MaxMaxAttempts {
+		faults = append(faults, fmt.Errorf("max attempts %d: want at most %d", c.MaxAttempts, job.MaxMaxAttempts))
 	}
 	if c.MaxAttempts < 1 {
 		faults = append(faults, errors.New("max attempts 0: want at least 1"))

@@ -23,6 +23,8 @@ type Dispatcher struct {
 	deps     Deps
 	operator aitbc.AccountID
 	hub      *stream.Hub
+	// began is when this process did: the attempts of jobs that are older are numbered by it.
+	began time.Time
 	// decided are the latest choices of miners, by job.
 	decided *lru.Cache[aitbc.JobID, []Decided]
 
@@ -80,6 +82,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Dispatcher, error) {
 		deps:        deps,
 		operator:    aitbc.AccountOf(deps.Operator.Public().(ed25519.PublicKey)),
 		hub:         stream.NewHub(config.Stream),
+		began:       clock(),
 		wake:        make(chan struct{}, 1),
 		scheduler:   scheduler.New(config.Scheduler, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))),
 		live:        make(map[aitbc.JobID]*entry),

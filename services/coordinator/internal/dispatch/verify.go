@@ -101,13 +101,19 @@ func (d *Dispatcher) sign(l aitbc.Lease) []byte { return aitbc.Sign(d.deps.Opera
 // leaseStep gives the step that hands a job to a miner, for the lease as it will be: signing takes
 // longer than anything else in a commit, so it is done before.
 func (d *Dispatcher) leaseStep(now time.Time, j job.Job, miner aitbc.AccountID, digest aitbc.Hash) func(job.Job) (job.Job, job.Message, error) {
-	draft, _, err := j.LeasedTo(now, miner, digest)
+	lease := func(j job.Job) (job.Job, job.Message, error) {
+		if j.SubmittedAt.Before(d.began) {
+			j = j.InGeneration(job.Generation(d.began))
+		}
+		return j.LeasedTo(now, miner, digest)
+	}
+	draft, _, err := lease(j)
 	if err != nil {
 		return func(j job.Job) (job.Job, job.Message, error) { return j, job.None, err }
 	}
 	expected, signature := draft.Lease(), d.sign(draft.Lease())
 	return func(j job.Job) (job.Job, job.Message, error) {
-		next, owed, err := j.LeasedTo(now, miner, digest)
+		next, owed, err := lease(j)
 		if err == nil && next.Lease() != expected {
 			err = fmt.Errorf("lease job %s: %w", j.ID, job.ErrWrongState)
 		}

@@ -2,8 +2,10 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
+	"github.com/aitbc/aitbc/services/coordinator/internal/store"
 	"github.com/aitbc/aitbc/services/coordinator/internal/stream"
 )
 
@@ -25,7 +27,13 @@ func (d *Dispatcher) Chunk(miner aitbc.AccountID, id aitbc.JobID, attempt uint32
 // Watch follows a job, whatever its state, from where the cursor is. key is whose watcher it is,
 // for the limits. The caller closes the watcher. Errors: JOB_NOT_FOUND, RATE_LIMITED.
 func (d *Dispatcher) Watch(ctx context.Context, id aitbc.JobID, key string, after stream.Cursor) (*stream.Watcher, error) {
-	result := func(ctx context.Context) (string, error) { return d.deps.Store.Result(ctx, id) }
+	result := func(ctx context.Context) (string, error) {
+		text, err := d.deps.Store.Result(ctx, id)
+		if errors.Is(err, store.ErrNotFound) { // deleted since
+			return "", nil
+		}
+		return text, err
+	}
 	if w, live, err := d.watchLive(id, key, after, result); live {
 		return w, err
 	}

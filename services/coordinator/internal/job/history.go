@@ -39,7 +39,7 @@ func Remember(now time.Time, before, after Job) []Step {
 	switch {
 	case before.HasLease() && after.Phase == Queued: // the attempt's times are about to be forgotten
 		steps := before.ownAttempt()
-		if before.Attempt == 1 {
+		if before.Attempts() == 1 {
 			steps = append([]Step{{At: before.QueuedAt, Phase: Queued}}, steps...)
 		}
 		return append(steps, is)

@@ -85,7 +85,7 @@ type Job struct {
 	// another attempt it is why the last one failed.
 	Failure Failure
 
-	// Attempt counts the hand-overs so far. The current lease, if any, has this number.
+	// Attempt is the number of the last hand-over, which its lease has: see Attempts.
 	Attempt uint32
 	// Miner, ModelDigest, LeaseIssuedUS and LeaseSignature are the last lease's.
 	Miner          aitbc.AccountID
@@ -224,6 +224,33 @@ func (j Job) HeldBy(miner aitbc.AccountID, attempt uint32) bool {
 
 // Excludes reports whether miner must not get the job.
 func (j Job) Excludes(miner aitbc.AccountID) bool { return slices.Contains(j.Excluded, miner) }
+
+// MaxMaxAttempts bounds MaxAttempts: the count of a job's hand-overs is the last two digits of their
+// numbers.
+const MaxMaxAttempts = 99
+
+// Attempts counts the hand-overs so far.
+func (j Job) Attempts() uint32 { return j.Attempt % (MaxMaxAttempts + 1) }
+
+// generationLength is the time in which a process begins that makes its generation: in uint32 the
+// numbers of attempts reach until 2065.
+const generationLength = 30 * time.Second
+
+// Generation gives the generation of a process that begins at this time.
+func Generation(began time.Time) uint32 {
+	return uint32(max(began.Sub(time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)), 0) / generationLength) // a clock that is not set: 0
+}
+
+// InGeneration gives the job with its next attempts numbered in a generation, if they are not in that
+// or a later one: the number of an attempt is its generation x 100 + its count. So a process that has
+// not seen a job from its beginning, as after a restored backup, gives no number to an attempt that may
+// have been given in a history that is lost.
+func (j Job) InGeneration(generation uint32) Job {
+	if first := generation * (MaxMaxAttempts + 1); j.Attempt < first {
+		j.Attempt = first + j.Attempts()
+	}
+	return j
+}
 
 // WaitsUntil gives when the job has waited long enough for a miner; zero: it does not wait for one.
 func (j Job) WaitsUntil() time.Time {

@@ -67,7 +67,7 @@ func (j Job) EscrowRefused(now time.Time, why Failure) (Job, Message, error) {
 // LeasedTo: one more attempt, handed to miner for the model with this digest. The caller signs
 // the lease afterwards.
 func (j Job) LeasedTo(now time.Time, miner aitbc.AccountID, digest aitbc.Hash) (Job, Message, error) {
-	if j.Phase != Queued || j.Attempt >= j.MaxAttempts || j.Excludes(miner) {
+	if j.Phase != Queued || j.Attempts() >= j.MaxAttempts || j.Excludes(miner) {
 		return j, None, j.refuse("lease")
 	}
 	j.Phase = Leased
@@ -157,7 +157,7 @@ func (j Job) AttemptFailed(now time.Time, miner aitbc.AccountID, attempt uint32,
 	if verdict.Exclude && !j.Excludes(miner) {
 		j.Excluded = append(j.Excluded[:len(j.Excluded):len(j.Excluded)], miner)
 	}
-	if !verdict.Retry || j.Attempt >= j.MaxAttempts {
+	if !verdict.Retry || j.Attempts() >= j.MaxAttempts {
 		return j.end(StatusFailed, why)
 	}
 	// Kept for the case that nobody else takes it: the cause is worth more than "queue timeout".

@@ -189,6 +189,9 @@ func (m *Member) duties() map[int32]bool {
 	return duties
 }
 
+// Settles reports whether this replica has the duty of settling, and what goes with it.
+func (m *Member) Settles() bool { return m.duties()[store.Settling] }
+
 func (m *Member) takeShards(ctx context.Context, duties map[int32]bool) error {
 	for shard := range duties {
 		if shard == store.Settling || m.jobs.Has(shard) {

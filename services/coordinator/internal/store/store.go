@@ -39,6 +39,10 @@ type Store interface {
 	// again when it was wrong. Only the last run counts, so fn sets results and never adds to them,
 	// and judges what it was told after Update has returned.
 	Update(ctx context.Context, fn func(Tx) error) error
+	// Purge deletes the prompts and results of up to limit jobs that ended at before or earlier, the
+	// first ended first, and gives how many jobs it came to; fewer than limit: that is all. The jobs
+	// stay. It deletes each job's once and passes over none.
+	Purge(ctx context.Context, before time.Time, limit int) (int, error)
 	// Close ends the store; no call may follow or be under way.
 	Close() error
 }

@@ -24,7 +24,7 @@ func TestEveryQueryUsesAnIndex(t *testing.T) {
 		"jobs by id": selectJobs, "lock jobs": lockJobs, "confirm jobs": confirmJobs,
 		"jobs of a client": selectJobsOfClient, "live jobs of a client": selectLiveOfClient, "done jobs of a client": selectDoneOfClient,
 		"held jobs": selectHeld, "jobs of a miner": selectHeldByMiner, "a line of waiting jobs": selectWaiting, "due jobs": selectDue,
-		"waiting clients": selectWaitingClients, "escrows": selectEscrows, "payloads": selectPayloads, "shards": selectShards, "lock the replica": lockReplica,
+		"waiting clients": selectWaitingClients, "escrows": selectEscrows, "payloads": selectPayloads, "shards": selectShards, "ended jobs": selectEnded, "deleted payloads": deletePayloads, "deleted results": deleteResults, "lock the replica": lockReplica,
 		"live jobs": selectLive, "the outbox": selectOutbox, "update": updateLive, "delete": deleteLive,
 		"a request": selectRequest, "present requests": presentRequests, "replaced requests": deleteRequests,
 		"expired requests": forgetRequests, "paid messages": deleteOwed,

@@ -54,6 +54,7 @@ func Run(t *testing.T, empty func(t testing.TB) Database) {
 		{"a client's escrows are summed", testEscrows},
 		{"a replica that is alone does everything", testJoin},
 		{"replicas take over from each other, and who was left behind is fenced", testReplicas},
+		{"prompts and results are deleted in the order of the ends", testPurge},
 		{"API keys", testKeys},
 		{"account keys", testAccountKeys},
 		{"everything is there after a restart", testReopen},
