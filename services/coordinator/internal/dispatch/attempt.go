@@ -64,12 +64,15 @@ func (d *Dispatcher) heldJob(ctx context.Context, miner aitbc.AccountID, id aitb
 // nothing. Errors: LEASE_NOT_HELD.
 func (d *Dispatcher) StartAttempt(ctx context.Context, miner aitbc.AccountID, id aitbc.JobID, attempt uint32) (job.Job, error) {
 	now := clock()
-	return d.do(ctx, &change{id: id, step: func(j job.Job) (job.Job, job.Message, error) {
-		if hasResultOf(j, miner, attempt) {
+	c := &change{id: id}
+	c.step = func(j job.Job) (job.Job, job.Message, error) {
+		// Memory may hear of the result by this change first: it is no reason to tell the miner to stop.
+		if c.reported = hasResultOf(j, miner, attempt); c.reported {
 			return j, job.None, nil
 		}
 		return j.Started(now, miner, attempt)
-	}})
+	}
+	return d.do(ctx, c)
 }
 
 // Fail says that an attempt ended without a result. Errors: LEASE_NOT_HELD.
