@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,7 +13,7 @@ import (
 )
 
 func newAccount(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "account", Short: "Show your account and the price", Args: cobra.NoArgs,
 		RunE: a.action(func(ctx context.Context, client *aitbc.Client, _ []string) error {
 			account, err := client.Account(ctx)
@@ -30,6 +32,44 @@ func newAccount(a *app) *cobra.Command {
 			})
 		}),
 	}
+	cmd.AddCommand(newStatement(a))
+	return cmd
+}
+
+func newStatement(a *app) *cobra.Command {
+	var limit int
+	cmd := &cobra.Command{
+		Use: "statement", Short: "Explain every unit of your account, newest first", Args: cobra.NoArgs,
+		RunE: a.action(func(ctx context.Context, client *aitbc.Client, _ []string) error {
+			if limit < 1 {
+				return usageError{fmt.Errorf("--limit is %d, want at least 1", limit)}
+			}
+			entries := []*aitbc.StatementEntry{}
+			for entry, err := range client.Statement(ctx) {
+				if err != nil {
+					return err
+				}
+				if entries = append(entries, entry); len(entries) == limit {
+					break
+				}
+			}
+			return a.print(map[string]any{"entries": entries}, func(p *printer) {
+				p.row("TIME", "BLOCK", "WHAT", "AMOUNT", "BALANCE", "JOB")
+				for _, e := range entries {
+					balance, job := "", ""
+					if e.JobID != (aitbc.JobID{}) {
+						job = e.JobID.String()
+					}
+					if e.Balance != nil {
+						balance = coins(*e.Balance)
+					}
+					p.row(e.Time.Local().Format(time.DateTime), strconv.FormatInt(e.BlockHeight, 10), e.Kind, coins(e.Amount), balance, job)
+				}
+			})
+		}),
+	}
+	cmd.Flags().IntVar(&limit, "limit", 50, "at most this many")
+	return cmd
 }
 
 func newModels(a *app) *cobra.Command {

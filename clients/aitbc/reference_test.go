@@ -36,7 +36,8 @@ func TestReference(t *testing.T) {
 }
 
 func reference(b *strings.Builder, cmd *cobra.Command) {
-	if cmd.HasParent() && !cmd.HasSubCommands() {
+	// A group refuses to be run by itself; a command that has others below it does not.
+	if cmd.HasParent() && (!cmd.HasSubCommands() || cmd.ValidateArgs(nil) == nil) {
 		fmt.Fprintf(b, "\n## %s\n\n%s.\n", cmd.CommandPath(), cmd.Short)
 		if cmd.Long != "" {
 			fmt.Fprintf(b, "\n%s\n", cmd.Long)

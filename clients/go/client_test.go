@@ -71,6 +71,37 @@ func TestRunGivesTheSeedsAnswer(t *testing.T) {
 	})
 }
 
+func TestAStatementSumsToTheBalance(t *testing.T) {
+	t.Parallel()
+	onBoth(t, aitbctest.Config{}, func(t *testing.T, client *aitbc.Client) {
+		job, err := client.Run(t.Context(), question)
+		require.NoError(t, err)
+		account, err := client.Account(t.Context())
+		require.NoError(t, err)
+
+		var kinds []string
+		var sum aitbc.Amount
+		for entry, err := range client.Statement(t.Context()) {
+			require.NoError(t, err)
+			if len(kinds) == 0 {
+				require.Equal(t, account.Balance, *entry.Balance)
+				require.Equal(t, job.ID, entry.JobID)
+				require.Equal(t, job.CompletedTime, entry.Time)
+				require.NotZero(t, entry.TxHash)
+			}
+			var all aitbc.Amount
+			for _, p := range entry.Postings {
+				all += p.Amount
+			}
+			require.Zero(t, all, "%+v", entry)
+			sum += entry.Amount
+			kinds = append(kinds, entry.Kind)
+		}
+		require.Equal(t, []string{"record_receipt", "submit_job", "genesis"}, kinds)
+		require.Equal(t, account.Balance, sum)
+	})
+}
+
 func TestRequestArrivesWhole(t *testing.T) {
 	t.Parallel()
 	sent := aitbc.SubmitRequest{

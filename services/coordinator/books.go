@@ -9,6 +9,7 @@ import (
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
+	"github.com/aitbc/aitbc/services/coordinator/internal/api"
 	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
 	"github.com/aitbc/aitbc/services/coordinator/internal/fleet"
 	"github.com/aitbc/aitbc/services/coordinator/internal/ledger"
@@ -35,6 +36,8 @@ type books struct {
 		dispatch.Ledger
 		session.Ledger
 	}
+	// statements explain accounts; nil: there is no ledger.
+	statements api.Statements
 	// settle makes the settlement.
 	settle func(p *parts, sink settlement.Sink) (replica.Settlement, error)
 }
@@ -62,7 +65,7 @@ func (s *Service) onChain(ctx context.Context, p *parts) (books, error) {
 		return books{}, fmt.Errorf("the ledger did not answer within %s (--ledger-url %s): %w", chainTimeout, strings.Join(s.cfg.LedgerURLs, ","), err)
 	}
 	accounts := account.NewReader(p.ledger, s.Operator())
-	return books{chainID: head.ChainID, accounts: accounts, settle: func(p *parts, sink settlement.Sink) (replica.Settlement, error) {
+	return books{chainID: head.ChainID, accounts: accounts, statements: p.ledger, settle: func(p *parts, sink settlement.Sink) (replica.Settlement, error) {
 		return settlement.New(settlement.DefaultConfig(), settlement.Deps{
 			Ledger: p.ledger, Funds: accounts, Outbox: p.store, Sink: sink, Operator: s.Operator(), Key: s.operator,
 			Registry: s.deps.Registry, Log: s.deps.Logger,

@@ -207,7 +207,7 @@ func (s *Service) rpcOptions(p *parts, calls *obs.RPC) (rpc.Options, error) {
 
 func (s *Service) register(p *parts, b books) error {
 	err := api.Register(p.server, api.Deps{
-		Jobs: p.dispatcher, Leases: p.dispatcher, Network: replica.Network{Network: p.dispatcher, Member: p.member}, Reader: p.store, Ledger: b.accounts,
+		Jobs: p.dispatcher, Leases: p.dispatcher, Network: replica.Network{Network: p.dispatcher, Member: p.member}, Reader: p.store, Ledger: b.accounts, Statements: b.statements,
 		Watches: p.dispatcher, Senders: &p.senders, Stopping: p.leaving,
 		ChainID: b.chainID, Operator: s.publicKey(),
 	})

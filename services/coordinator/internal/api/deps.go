@@ -83,6 +83,8 @@ type Deps struct {
 	Stopping <-chan struct{}
 	// Ledger gives balances, prices and miners' keys.
 	Ledger dispatch.Ledger
+	// Statements explain accounts; nil: there is no ledger, and nothing to explain.
+	Statements Statements
 	// ChainID is the ledger's; Operator is the operator's public key.
 	ChainID  string
 	Operator ed25519.PublicKey

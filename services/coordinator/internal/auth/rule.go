@@ -58,11 +58,12 @@ func rules() map[string]rule {
 
 		coordinatorv1.ReceiptService_GetReceipt_FullMethodName: party,
 
-		coordinatorv1.NetworkService_GetAccount_FullMethodName:   anyKey,
-		coordinatorv1.NetworkService_ListMiners_FullMethodName:   anyKey,
-		coordinatorv1.NetworkService_ExplainMiner_FullMethodName: anyKey,
-		coordinatorv1.NetworkService_GetModel_FullMethodName:     anyKey,
-		coordinatorv1.NetworkService_ListModels_FullMethodName:   anyKey,
+		coordinatorv1.NetworkService_GetAccount_FullMethodName:           anyKey,
+		coordinatorv1.NetworkService_ListStatementEntries_FullMethodName: anyKey,
+		coordinatorv1.NetworkService_ListMiners_FullMethodName:           anyKey,
+		coordinatorv1.NetworkService_ExplainMiner_FullMethodName:         anyKey,
+		coordinatorv1.NetworkService_GetModel_FullMethodName:             anyKey,
+		coordinatorv1.NetworkService_ListModels_FullMethodName:           anyKey,
 
 		replicav1.ReplicaService_Settle_FullMethodName:     {replica: true},
 		replicav1.ReplicaService_Notify_FullMethodName:     {replica: true},

@@ -96,6 +96,7 @@ func TestGoldenAnswers(t *testing.T) {
 		"miner_explained": {leasedJob(), "/v1/miners/" + miner.String() + ":explain", []string{"X-Miner-Key", theMinerKey}},
 		"receipt":         {completedJob(), "/v1/receipts/" + jobID.ReceiptID(), []string{"X-Api-Key", clientKey}},
 		"account":         {completedJob(), "/v1/account", []string{"X-Api-Key", clientKey}},
+		"statement":       {completedJob(), "/v1/account/statement?page_size=1&page_token=first", []string{"X-Api-Key", clientKey}},
 		"leases":          {leasedJob(), "/v1/leases", []string{"X-Miner-Key", theMinerKey}},
 		"miners":          {leasedJob(), "/v1/miners", []string{"X-Api-Key", clientKey}},
 		"models":          {leasedJob(), "/v1/models", []string{"X-Api-Key", clientKey}},

@@ -1,8 +1,10 @@
 package gateway_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +19,7 @@ import (
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
 	replicav1 "github.com/aitbc/aitbc/gen/go/aitbc/replica/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/api"
 	"github.com/aitbc/aitbc/services/coordinator/internal/auth"
@@ -193,6 +196,22 @@ func (w *world) MinerKey(context.Context, aitbc.AccountID) (ed25519.PublicKey, e
 	return minerKey, nil
 }
 
+// Statement gives one entry, and a token that shows what was asked for.
+func (w *world) Statement(_ context.Context, account aitbc.AccountID, size int32, token string) (*ledgerv1.ListStatementEntriesResponse, error) {
+	posting := func(book ledgerv1.Posting_Book, owner aitbc.AccountID, amount int64) *ledgerv1.Posting {
+		return &ledgerv1.Posting{Book: book, AccountId: owner.String(), AmountUaitbc: amount}
+	}
+	balance := int64(9_750_000)
+	return &ledgerv1.ListStatementEntriesResponse{NextPageToken: fmt.Sprintf("%d after %s", size, token), Entries: []*ledgerv1.StatementEntry{{
+		Height: 12345, BlockTimeUs: submittedAt.UnixMicro(), Kind: "record_receipt", TxHash: bytes.Repeat([]byte{7}, 32), JobId: jobID.String(),
+		BalanceUaitbc: &balance,
+		Postings: []*ledgerv1.Posting{
+			posting(ledgerv1.Posting_BOOK_ESCROW, account, -6_000_000), posting(ledgerv1.Posting_BOOK_BALANCE, account, 5_750_000),
+			posting(ledgerv1.Posting_BOOK_BALANCE, miner, 250_000),
+		},
+	}}}, nil
+}
+
 func (w *world) KeyByHash(_ context.Context, hash aitbc.Hash) (store.Key, error) {
 	if w.keysErr != nil {
 		return store.Key{}, w.keysErr
@@ -268,7 +287,7 @@ func assemble(t *testing.T, w *world, limit auth.LimitConfig) (p *port, stop fun
 	require.NoError(t, err)
 	var senders sync.WaitGroup
 	require.NoError(t, api.Register(server, api.Deps{
-		Jobs: w, Leases: w, Network: w, Reader: w, Ledger: w, Watches: w, Senders: &senders, Stopping: w.stopping, ChainID: "aitbc-test", Operator: operatorKey,
+		Jobs: w, Leases: w, Network: w, Reader: w, Ledger: w, Statements: w, Watches: w, Senders: &senders, Stopping: w.stopping, ChainID: "aitbc-test", Operator: operatorKey,
 	}))
 	coordinatorv1.RegisterSessionServiceServer(server, coordinatorv1.UnimplementedSessionServiceServer{})
 	replicav1.RegisterReplicaServiceServer(server, replicav1.UnimplementedReplicaServiceServer{})

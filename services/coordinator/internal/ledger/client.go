@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
+	"github.com/aitbc/aitbc/services/internal/apierr"
 )
 
 // callTimeout bounds a call when the configuration does not.
@@ -123,6 +125,19 @@ func (c *Client) Account(ctx context.Context, id aitbc.AccountID) (*ledgerv1.Led
 	err := c.Query(ctx, ledgerv1.LedgerService_GetAccount_FullMethodName,
 		&ledgerv1.GetAccountRequest{AccountId: id.String()}, &answer)
 	return answer.GetAccount(), err
+}
+
+// Statement reads a page of an account's statement. Errors: those of Query but ErrNotFound; a page
+// token that the node does not know as one of its own is an invalid field.
+func (c *Client) Statement(ctx context.Context, id aitbc.AccountID, pageSize int32, pageToken string) (*ledgerv1.ListStatementEntriesResponse, error) {
+	var answer ledgerv1.ListStatementEntriesResponse
+	err := c.Query(ctx, ledgerv1.LedgerService_ListStatementEntries_FullMethodName,
+		&ledgerv1.ListStatementEntriesRequest{AccountId: id.String(), PageSize: pageSize, PageToken: pageToken}, &answer)
+	if refused := (*QueryError)(nil); errors.As(err, &refused) && codes.Code(refused.Code) == codes.InvalidArgument {
+		// The account is ours, and the contract's rules have passed the size.
+		return nil, apierr.InvalidField("page_token", "must be a next_page_token of an earlier answer").WithCause(err)
+	}
+	return &answer, err
 }
 
 // Allowance reads a client's grant to an operator. Errors: those of Query.

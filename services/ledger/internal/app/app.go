@@ -180,7 +180,7 @@ func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 		return nil, err
 	}
 	crashAt("ledger/execute/before", len(req.Txs))
-	block := st.Begin(state.Context{Height: req.Height, Time: req.Time}, a.verified.verify)
+	block := st.Begin(state.Context{Height: req.Height, Time: req.Time, Journal: true}, a.verified.verify)
 	results := make([]state.TxResult, len(req.Txs))
 	answers := make([]*abci.ExecTxResult, len(req.Txs))
 	for i, tx := range req.Txs {
@@ -200,7 +200,11 @@ func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 	hash := outcome.Next.AppHash()
 	a.pending = &pending{outcome: outcome, block: history.Block{
 		Height: req.Height, TimeUS: req.Time.UnixMicro(), Txs: results, Events: outcome.Events, LogNodes: outcome.LogNodes,
+		Movements: outcome.Movements,
 	}}
+	if st.Height() == 0 {
+		a.pending.block.Movements = append(st.Opening(), outcome.Movements...)
+	}
 	if hash != st.AppHash() || st.Height() == 0 {
 		roots := outcome.Next.Roots()
 		a.pending.block.Roots = &roots

@@ -28,6 +28,8 @@ const (
 	keyTransaction = 't' // + hash: GetTransactionResponse
 	keyJob         = 'j' // + operator + job: GetJobResponse with the escrow's hashes alone
 	keyReceipt     = 'l' // + index in the receipt log: LedgerReceipt
+	keyMovement    = 'm' // + height and place in the block: StatementEntry without balance
+	keyStatement   = 's' // + account, height and place: the account's balance then; empty when it was not touched
 	keyNode        = 'n' // + level (1 byte) and index of a node of the receipt log's tree: its hash
 	keyRoots       = 'r' // + height of a block that changed the app hash: aitbc.StateRoots
 )
@@ -45,6 +47,8 @@ type Block struct {
 	TimeUS int64
 	Txs    []state.TxResult
 	Events []state.Event
+	// Movements are what it moved.
+	Movements []state.Movement
 	// LogNodes are the nodes that the block completed.
 	LogNodes []state.LogNode
 	// Roots are the state's after the block; nil when it changed nothing.
@@ -53,7 +57,7 @@ type Block struct {
 
 // Write remembers a block, durably.
 func (d *DB) Write(b Block) error {
-	if len(b.Txs) == 0 && len(b.Events) == 0 && b.Roots == nil {
+	if len(b.Txs) == 0 && len(b.Events) == 0 && len(b.Movements) == 0 && b.Roots == nil {
 		return nil
 	}
 	w := &blockWriter{db: d, pending: map[string]proto.Message{}, raw: proofRecords(b.Height, b.LogNodes, b.Roots)}
@@ -67,6 +71,7 @@ func (d *DB) Write(b Block) error {
 			return fmt.Errorf("write history of block %d: %w", b.Height, err)
 		}
 	}
+	w.movements(b)
 	if err := w.commit(); err != nil {
 		return fmt.Errorf("write history of block %d: %w", b.Height, err)
 	}

@@ -21,6 +21,8 @@ type Chain struct {
 	Events []state.Event
 	// LogNodes are the nodes of the receipt log's tree that the last block completed.
 	LogNodes []state.LogNode
+	// Movements are what the last block moved.
+	Movements []state.Movement
 	// Validators are those whose power the last block changed.
 	Validators []state.Validator
 }
@@ -41,7 +43,8 @@ func (c *Chain) Fork(t testing.TB) *Chain {
 // Block makes a block of the transactions, one second after the last one.
 func (c *Chain) Block(txs ...[]byte) []state.TxResult {
 	c.t.Helper()
-	block := c.State.Begin(state.Context{Height: c.State.Height() + 1, Time: c.Time}, aitbc.Verify)
+	block := c.State.Begin(state.Context{Height: c.State.Height() + 1, Time: c.Time, Journal: true}, aitbc.Verify)
+	before := c.State.Supply()
 	results := make([]state.TxResult, len(txs))
 	for i, tx := range txs {
 		results[i] = block.Apply(tx)
@@ -49,12 +52,33 @@ func (c *Chain) Block(txs ...[]byte) []state.TxResult {
 	outcome, err := block.End()
 	require.NoError(c.t, err)
 	c.State, c.Events, c.LogNodes, c.Validators = outcome.Next, outcome.Events, outcome.LogNodes, outcome.Validators
+	c.Movements = outcome.Movements
+	requireExplained(c.t, before, c.State.Supply(), c.Movements)
 	c.Time = c.Time.Add(time.Second)
 	recounted, err := c.State.Recount()
 	require.NoError(c.t, err)
 	require.Equal(c.t, recounted, c.State.Supply())
 	require.Equal(c.t, c.State.Info().Supply, recounted.Total())
 	return results
+}
+
+// requireExplained checks that movements sum to zero, each, and explain the change of every part.
+func requireExplained(t testing.TB, before, after state.Supply, movements []state.Movement) {
+	t.Helper()
+	sums := map[state.Book]aitbc.Amount{}
+	for _, m := range movements {
+		var sum aitbc.Amount
+		for _, p := range m.Postings {
+			sum += p.Amount
+			sums[p.Book] += p.Amount
+		}
+		require.Zero(t, sum, "%+v", m)
+	}
+	require.Equal(t, after.Balances-before.Balances, sums[state.BookBalance])
+	require.Equal(t, after.Escrowed-before.Escrowed, sums[state.BookEscrow])
+	require.Equal(t, after.Staked-before.Staked, sums[state.BookStake])
+	require.Equal(t, after.Unbonding-before.Unbonding, sums[state.BookUnbonding])
+	require.Equal(t, after.Burned-before.Burned, sums[state.BookBurned])
 }
 
 // Now is the ledger's clock in the next block, if no outage comes before it.

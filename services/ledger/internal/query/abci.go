@@ -20,6 +20,8 @@ func (s *Service) ABCI(ctx context.Context, path string, data []byte) ([]byte, e
 		return call(ctx, data, &ledgerv1.GetAccountRequest{}, s.GetAccount)
 	case ledgerv1.LedgerService_GetAllowance_FullMethodName:
 		return call(ctx, data, &ledgerv1.GetAllowanceRequest{}, s.GetAllowance)
+	case ledgerv1.LedgerService_ListStatementEntries_FullMethodName:
+		return call(ctx, data, &ledgerv1.ListStatementEntriesRequest{}, s.ListStatementEntries)
 	case ledgerv1.LedgerService_GetMiner_FullMethodName:
 		return call(ctx, data, &ledgerv1.GetMinerRequest{}, s.GetMiner)
 	case ledgerv1.LedgerService_ListMiners_FullMethodName:

@@ -39,14 +39,9 @@ func (s *Service) ListMiners(_ context.Context, req *ledgerv1.ListMinersRequest)
 	if err != nil {
 		return nil, err
 	}
-	size := int(req.GetPageSize())
-	switch {
-	case size < 0:
-		return nil, apierr.InvalidField("page_size", "want 0 or more")
-	case size == 0:
-		size = defaultPageSize
-	case size > maxPageSize:
-		size = maxPageSize
+	size, err := pageSize(req.GetPageSize())
+	if err != nil {
+		return nil, err
 	}
 	from, err := pageStart(req.GetPageToken())
 	if err != nil {
@@ -62,6 +57,18 @@ func (s *Service) ListMiners(_ context.Context, req *ledgerv1.ListMinersRequest)
 		resp.Miners = append(resp.Miners, minerProto(st, id))
 	}
 	return resp, nil
+}
+
+// pageSize gives how many items a page has.
+func pageSize(asked int32) (int, error) {
+	switch {
+	case asked < 0:
+		return 0, apierr.InvalidField("page_size", "want 0 or more")
+	case asked == 0:
+		return defaultPageSize, nil
+	default:
+		return int(min(asked, maxPageSize)), nil
+	}
 }
 
 // pageStart reads a page token: the id that the page begins with.

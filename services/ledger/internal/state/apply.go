@@ -77,7 +77,9 @@ func (b *Block) Apply(raw []byte) TxResult {
 		if no := b.dispatch(e, i, m, r.Kind); no != nil {
 			b.rollback(mark)
 			r.Code, r.Detail = no.code, no.detail
+			continue
 		}
+		b.moved(mark, Movement{Kind: r.Kind, Job: r.Job, TxHash: e.hash, Message: i})
 	}
 	return result
 }

@@ -17,6 +17,8 @@ type Verifier func(key ed25519.PublicKey, message, signature []byte) bool
 type Context struct {
 	Height int64
 	Time   time.Time
+	// Journal asks for the block's movements.
+	Journal bool
 }
 
 // Block is a block in the making. It is used by one goroutine.
@@ -30,6 +32,9 @@ type Block struct {
 	logNodes []LogNode
 	verify   Verifier
 	events   []Event
+	// journalled says that movements are noted; the mempool's check needs none.
+	journalled bool
+	movements  []Movement
 }
 
 // Outcome is what a block did.
@@ -40,6 +45,8 @@ type Outcome struct {
 	Writes []Write
 	// Events are what happened to jobs, in order.
 	Events []Event
+	// Movements are what was moved, in order.
+	Movements []Movement
 	// LogNodes are the nodes of the receipt log's tree that it completed.
 	LogNodes []LogNode
 	// Validators are those whose power changed.
@@ -97,6 +104,8 @@ func (s *State) Begin(ctx Context, verify Verifier) *Block {
 		cutOffUS: s.cutOffUS,
 		log:      s.log.clone(),
 		verify:   verify,
+
+		journalled: ctx.Journal,
 	}
 	if excess := b.timeUS - s.timeUS - s.params.MaxBlockGapUS; excess > 0 {
 		b.cutOffUS += excess
@@ -129,7 +138,7 @@ func (b *Block) End() (Outcome, error) {
 	if err := next.complete(); err != nil {
 		return Outcome{}, fmt.Errorf("end block %d: %w", b.height, err)
 	}
-	return Outcome{Next: next, Writes: writes, Events: b.events, LogNodes: b.logNodes, Validators: b.validatorUpdates(writes)}, nil
+	return Outcome{Next: next, Writes: writes, Events: b.events, Movements: b.movements, LogNodes: b.logNodes, Validators: b.validatorUpdates(writes)}, nil
 }
 
 // settleEntries brings the next state's tree and supply up to what was written.

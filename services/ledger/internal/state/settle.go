@@ -178,11 +178,13 @@ func (b *Block) expire() {
 		if !open {
 			panic("an escrow is due that is not open")
 		}
-		outcome := ledgerv1.Settlement_OUTCOME_EXPIRED
+		outcome, kind := ledgerv1.Settlement_OUTCOME_EXPIRED, KindExpired
 		if escrow.RefundFinalUS != 0 {
-			outcome = ledgerv1.Settlement_OUTCOME_REFUNDED
+			outcome, kind = ledgerv1.Settlement_OUTCOME_REFUNDED, KindRefunded
 		}
+		mark := b.mark()
 		b.close(ref, escrow, escrow.Amount)
+		b.moved(mark, Movement{Kind: kind, Job: ref.job})
 		b.events = append(b.events, Event{
 			Kind: Settled, Operator: ref.operator, Job: ref.job,
 			Settlement: Settlement{Outcome: outcome, Client: escrow.Client, Refunded: escrow.Amount},

@@ -74,9 +74,11 @@ func (b *Block) release() {
 		}
 		amount := miner.Unbonding[at].Amount
 		miner.Unbonding = slices.Delete(miner.Unbonding, at, at+1)
+		mark := b.mark()
 		b.remove(key)
 		b.put(minerKey(id), miner.encode())
 		b.credit(id, amount)
+		b.moved(mark, Movement{Kind: KindUnbonded})
 	}
 }
 

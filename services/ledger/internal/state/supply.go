@@ -21,34 +21,38 @@ func (s Supply) Total() aitbc.Amount {
 // add counts an entry in (sign 1) or out (sign -1). It depends on what is stored alone, so that a
 // mistake in how a message moves tokens cannot hide here.
 func (s *Supply) add(key string, value []byte, sign aitbc.Amount) error {
-	r := &reader{rest: value}
-	var held aitbc.Amount
-	switch key[0] {
-	case keyAccount:
-		held = readAccount(r).Balance
-		s.Balances += sign * held
-	case keyEscrow:
-		held = readEscrow(r).Amount
-		s.Escrowed += sign * held
+	held, err := holdings(key, value)
+	if err != nil {
+		return err
+	}
+	for _, h := range held {
+		if h.Amount < 0 {
+			return fmt.Errorf("%w: entry %x holds %d", errCorrupt, key, h.Amount)
+		}
+		*s.part(h.Book) += sign * h.Amount
+	}
+	if key[0] == keyEscrow {
 		s.OpenEscrows += int64(sign)
-	case keyMiner:
-		miner := readMiner(r)
-		held = min(miner.Stake, miner.unbonding())
-		s.Staked += sign * miner.Stake
-		s.Unbonding += sign * miner.unbonding()
-	case keyBurned:
-		held = r.amount()
-		s.Burned += sign * held
-	default:
-		return nil
-	}
-	if err := r.end(); err != nil {
-		return fmt.Errorf("entry %x: %w", key, err)
-	}
-	if held < 0 {
-		return fmt.Errorf("%w: entry %x holds %d", errCorrupt, key, held)
 	}
 	return nil
+}
+
+// part is the sum of a book.
+func (s *Supply) part(book Book) *aitbc.Amount {
+	switch book {
+	case BookBalance:
+		return &s.Balances
+	case BookEscrow:
+		return &s.Escrowed
+	case BookStake:
+		return &s.Staked
+	case BookUnbonding:
+		return &s.Unbonding
+	case BookBurned:
+		return &s.Burned
+	default:
+		panic("no entry holds anything in this book")
+	}
 }
 
 // recount sums all entries up from nothing.

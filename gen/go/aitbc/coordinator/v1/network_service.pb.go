@@ -226,6 +226,291 @@ func (x *Account) GetPricePerSecond() string {
 	return ""
 }
 
+// ListStatementEntriesRequest selects a page of the caller's statement.
+type ListStatementEntriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most this many; 0 is 50, more than 1000 is 1000.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStatementEntriesRequest) Reset() {
+	*x = ListStatementEntriesRequest{}
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStatementEntriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStatementEntriesRequest) ProtoMessage() {}
+
+func (x *ListStatementEntriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStatementEntriesRequest.ProtoReflect.Descriptor instead.
+func (*ListStatementEntriesRequest) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ListStatementEntriesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListStatementEntriesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListStatementEntriesResponse is one page.
+type ListStatementEntriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The entries, newest first.
+	Entries []*StatementEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStatementEntriesResponse) Reset() {
+	*x = ListStatementEntriesResponse{}
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStatementEntriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStatementEntriesResponse) ProtoMessage() {}
+
+func (x *ListStatementEntriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStatementEntriesResponse.ProtoReflect.Descriptor instead.
+func (*ListStatementEntriesResponse) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ListStatementEntriesResponse) GetEntries() []*StatementEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *ListStatementEntriesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// StatementEntry is what one message moved on the ledger, or what the ledger moved by itself. Its
+// postings sum to zero.
+type StatementEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The block's time.
+	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// The block's height.
+	BlockHeight float64 `protobuf:"fixed64,2,opt,name=block_height,json=blockHeight,proto3" json:"block_height,omitempty"`
+	// What it was: transfer, submit_job, record_receipt, escrow_refunded, escrow_expired,
+	// bond_stake, unbond_stake, stake_unbonded, submit_evidence or genesis.
+	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The job, if it is about one.
+	JobId string `protobuf:"bytes,4,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// The transaction, lower-case hex; empty for what moved by itself.
+	TxHash string `protobuf:"bytes,5,opt,name=tx_hash,json=txHash,proto3" json:"tx_hash,omitempty"`
+	// What it did to the account's balance, as coin text; negative: went out.
+	Amount string `protobuf:"bytes,6,opt,name=amount,proto3" json:"amount,omitempty"`
+	// The balance afterwards, as coin text; empty when it was not touched.
+	Balance string `protobuf:"bytes,7,opt,name=balance,proto3" json:"balance,omitempty"`
+	// All of its postings, those of others too.
+	Postings      []*Posting `protobuf:"bytes,8,rep,name=postings,proto3" json:"postings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatementEntry) Reset() {
+	*x = StatementEntry{}
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatementEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatementEntry) ProtoMessage() {}
+
+func (x *StatementEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatementEntry.ProtoReflect.Descriptor instead.
+func (*StatementEntry) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *StatementEntry) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *StatementEntry) GetBlockHeight() float64 {
+	if x != nil {
+		return x.BlockHeight
+	}
+	return 0
+}
+
+func (x *StatementEntry) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *StatementEntry) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *StatementEntry) GetTxHash() string {
+	if x != nil {
+		return x.TxHash
+	}
+	return ""
+}
+
+func (x *StatementEntry) GetAmount() string {
+	if x != nil {
+		return x.Amount
+	}
+	return ""
+}
+
+func (x *StatementEntry) GetBalance() string {
+	if x != nil {
+		return x.Balance
+	}
+	return ""
+}
+
+func (x *StatementEntry) GetPostings() []*Posting {
+	if x != nil {
+		return x.Postings
+	}
+	return nil
+}
+
+// Posting is what came into a book, or, negative, went out of it.
+type Posting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// balance, escrow, stake, unbonding, burned or genesis.
+	Book string `protobuf:"bytes,1,opt,name=book,proto3" json:"book,omitempty"`
+	// Whose; empty for what is burned, and for genesis.
+	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// How much, as coin text.
+	Amount        string `protobuf:"bytes,3,opt,name=amount,proto3" json:"amount,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Posting) Reset() {
+	*x = Posting{}
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Posting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Posting) ProtoMessage() {}
+
+func (x *Posting) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Posting.ProtoReflect.Descriptor instead.
+func (*Posting) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Posting) GetBook() string {
+	if x != nil {
+		return x.Book
+	}
+	return ""
+}
+
+func (x *Posting) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *Posting) GetAmount() string {
+	if x != nil {
+		return x.Amount
+	}
+	return ""
+}
+
 // ListMinersRequest selects a page of miners.
 type ListMinersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -239,7 +524,7 @@ type ListMinersRequest struct {
 
 func (x *ListMinersRequest) Reset() {
 	*x = ListMinersRequest{}
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[3]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -251,7 +536,7 @@ func (x *ListMinersRequest) String() string {
 func (*ListMinersRequest) ProtoMessage() {}
 
 func (x *ListMinersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[3]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -264,7 +549,7 @@ func (x *ListMinersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMinersRequest.ProtoReflect.Descriptor instead.
 func (*ListMinersRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{3}
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListMinersRequest) GetPageSize() int32 {
@@ -294,7 +579,7 @@ type ListMinersResponse struct {
 
 func (x *ListMinersResponse) Reset() {
 	*x = ListMinersResponse{}
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[4]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -306,7 +591,7 @@ func (x *ListMinersResponse) String() string {
 func (*ListMinersResponse) ProtoMessage() {}
 
 func (x *ListMinersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[4]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -319,7 +604,7 @@ func (x *ListMinersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMinersResponse.ProtoReflect.Descriptor instead.
 func (*ListMinersResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{4}
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListMinersResponse) GetMiners() []*Miner {
@@ -365,7 +650,7 @@ type Miner struct {
 
 func (x *Miner) Reset() {
 	*x = Miner{}
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[5]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -377,7 +662,7 @@ func (x *Miner) String() string {
 func (*Miner) ProtoMessage() {}
 
 func (x *Miner) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[5]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -390,7 +675,7 @@ func (x *Miner) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Miner.ProtoReflect.Descriptor instead.
 func (*Miner) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{5}
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Miner) GetMinerId() string {
@@ -474,7 +759,7 @@ type ExplainMinerRequest struct {
 
 func (x *ExplainMinerRequest) Reset() {
 	*x = ExplainMinerRequest{}
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[6]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +771,7 @@ func (x *ExplainMinerRequest) String() string {
 func (*ExplainMinerRequest) ProtoMessage() {}
 
 func (x *ExplainMinerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[6]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +784,7 @@ func (x *ExplainMinerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainMinerRequest.ProtoReflect.Descriptor instead.
 func (*ExplainMinerRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{6}
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ExplainMinerRequest) GetMinerId() string {
@@ -520,7 +805,7 @@ type ExplainMinerResponse struct {
 
 func (x *ExplainMinerResponse) Reset() {
 	*x = ExplainMinerResponse{}
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[7]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +817,7 @@ func (x *ExplainMinerResponse) String() string {
 func (*ExplainMinerResponse) ProtoMessage() {}
 
 func (x *ExplainMinerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[7]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +830,7 @@ func (x *ExplainMinerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainMinerResponse.ProtoReflect.Descriptor instead.
 func (*ExplainMinerResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{7}
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ExplainMinerResponse) GetExplanation() *MinerExplanation {
@@ -566,7 +851,7 @@ type GetModelRequest struct {
 
 func (x *GetModelRequest) Reset() {
 	*x = GetModelRequest{}
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[8]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -578,7 +863,7 @@ func (x *GetModelRequest) String() string {
 func (*GetModelRequest) ProtoMessage() {}
 
 func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[8]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -591,7 +876,7 @@ func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelRequest.ProtoReflect.Descriptor instead.
 func (*GetModelRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{8}
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetModelRequest) GetModel() string {
@@ -612,7 +897,7 @@ type GetModelResponse struct {
 
 func (x *GetModelResponse) Reset() {
 	*x = GetModelResponse{}
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[9]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +909,7 @@ func (x *GetModelResponse) String() string {
 func (*GetModelResponse) ProtoMessage() {}
 
 func (x *GetModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[9]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +922,7 @@ func (x *GetModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelResponse.ProtoReflect.Descriptor instead.
 func (*GetModelResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{9}
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetModelResponse) GetModel() *Model {
@@ -660,7 +945,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[10]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -672,7 +957,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[10]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -685,7 +970,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{10}
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListModelsRequest) GetPageSize() int32 {
@@ -717,7 +1002,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[11]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -729,7 +1014,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[11]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -742,7 +1027,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{11}
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListModelsResponse) GetObject() string {
@@ -787,7 +1072,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[12]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +1084,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[12]
+	mi := &file_aitbc_coordinator_v1_network_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +1097,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{12}
+	return file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Model) GetId() string {
@@ -877,7 +1162,29 @@ const file_aitbc_coordinator_v1_network_service_proto_rawDesc = "" +
 	"operatorId\x12@\n" +
 	"\vledger_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\n" +
 	"ledgerTime\x12-\n" +
-	"\x10price_per_second\x18\t \x01(\tB\x03\xe0A\x03R\x0epricePerSecond\"h\n" +
+	"\x10price_per_second\x18\t \x01(\tB\x03\xe0A\x03R\x0epricePerSecond\"r\n" +
+	"\x1bListStatementEntriesRequest\x12'\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\n" +
+	"\xe0A\x01\xbaH\x04\x1a\x02(\x00R\bpageSize\x12*\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\x04R\tpageToken\"\x90\x01\n" +
+	"\x1cListStatementEntriesResponse\x12C\n" +
+	"\aentries\x18\x01 \x03(\v2$.aitbc.coordinator.v1.StatementEntryB\x03\xe0A\x03R\aentries\x12+\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken\"\xbc\x02\n" +
+	"\x0eStatementEntry\x123\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\x04time\x12&\n" +
+	"\fblock_height\x18\x02 \x01(\x01B\x03\xe0A\x03R\vblockHeight\x12\x17\n" +
+	"\x04kind\x18\x03 \x01(\tB\x03\xe0A\x03R\x04kind\x12\x1a\n" +
+	"\x06job_id\x18\x04 \x01(\tB\x03\xe0A\x03R\x05jobId\x12\x1c\n" +
+	"\atx_hash\x18\x05 \x01(\tB\x03\xe0A\x03R\x06txHash\x12\x1b\n" +
+	"\x06amount\x18\x06 \x01(\tB\x03\xe0A\x03R\x06amount\x12\x1d\n" +
+	"\abalance\x18\a \x01(\tB\x03\xe0A\x03R\abalance\x12>\n" +
+	"\bpostings\x18\b \x03(\v2\x1d.aitbc.coordinator.v1.PostingB\x03\xe0A\x03R\bpostings\"c\n" +
+	"\aPosting\x12\x17\n" +
+	"\x04book\x18\x01 \x01(\tB\x03\xe0A\x03R\x04book\x12\"\n" +
+	"\n" +
+	"account_id\x18\x02 \x01(\tB\x03\xe0A\x03R\taccountId\x12\x1b\n" +
+	"\x06amount\x18\x03 \x01(\tB\x03\xe0A\x03R\x06amount\"h\n" +
 	"\x11ListMinersRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xe0A\x01\xbaH\x04\x1a\x02(\x00R\bpageSize\x12*\n" +
@@ -923,10 +1230,11 @@ const file_aitbc_coordinator_v1_network_service_proto_rawDesc = "" +
 	"\acreated\x18\x03 \x01(\x01B\x03\xe0A\x03R\acreated\x12\x1e\n" +
 	"\bowned_by\x18\x04 \x01(\tB\x03\xe0A\x03R\aownedBy\x12\x1d\n" +
 	"\adigests\x18\x05 \x03(\tB\x03\xe0A\x03R\adigests\x12\x1b\n" +
-	"\x06miners\x18\x06 \x01(\x05B\x03\xe0A\x03R\x06miners2\x96\x05\n" +
+	"\x06miners\x18\x06 \x01(\x05B\x03\xe0A\x03R\x06miners2\xb5\x06\n" +
 	"\x0eNetworkService\x12}\n" +
 	"\n" +
-	"GetAccount\x12'.aitbc.coordinator.v1.GetAccountRequest\x1a(.aitbc.coordinator.v1.GetAccountResponse\"\x1c\x82\xd3\xe4\x93\x02\x16b\aaccount\x12\v/v1/account\x12s\n" +
+	"GetAccount\x12'.aitbc.coordinator.v1.GetAccountRequest\x1a(.aitbc.coordinator.v1.GetAccountResponse\"\x1c\x82\xd3\xe4\x93\x02\x16b\aaccount\x12\v/v1/account\x12\x9c\x01\n" +
+	"\x14ListStatementEntries\x121.aitbc.coordinator.v1.ListStatementEntriesRequest\x1a2.aitbc.coordinator.v1.ListStatementEntriesResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/account/statement\x12s\n" +
 	"\n" +
 	"ListMiners\x12'.aitbc.coordinator.v1.ListMinersRequest\x1a(.aitbc.coordinator.v1.ListMinersResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/v1/miners\x12\x99\x01\n" +
@@ -949,51 +1257,60 @@ func file_aitbc_coordinator_v1_network_service_proto_rawDescGZIP() []byte {
 	return file_aitbc_coordinator_v1_network_service_proto_rawDescData
 }
 
-var file_aitbc_coordinator_v1_network_service_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_aitbc_coordinator_v1_network_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_aitbc_coordinator_v1_network_service_proto_goTypes = []any{
-	(*GetAccountRequest)(nil),     // 0: aitbc.coordinator.v1.GetAccountRequest
-	(*GetAccountResponse)(nil),    // 1: aitbc.coordinator.v1.GetAccountResponse
-	(*Account)(nil),               // 2: aitbc.coordinator.v1.Account
-	(*ListMinersRequest)(nil),     // 3: aitbc.coordinator.v1.ListMinersRequest
-	(*ListMinersResponse)(nil),    // 4: aitbc.coordinator.v1.ListMinersResponse
-	(*Miner)(nil),                 // 5: aitbc.coordinator.v1.Miner
-	(*ExplainMinerRequest)(nil),   // 6: aitbc.coordinator.v1.ExplainMinerRequest
-	(*ExplainMinerResponse)(nil),  // 7: aitbc.coordinator.v1.ExplainMinerResponse
-	(*GetModelRequest)(nil),       // 8: aitbc.coordinator.v1.GetModelRequest
-	(*GetModelResponse)(nil),      // 9: aitbc.coordinator.v1.GetModelResponse
-	(*ListModelsRequest)(nil),     // 10: aitbc.coordinator.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),    // 11: aitbc.coordinator.v1.ListModelsResponse
-	(*Model)(nil),                 // 12: aitbc.coordinator.v1.Model
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*MinerModel)(nil),            // 14: aitbc.coordinator.v1.MinerModel
-	(*MinerDevice)(nil),           // 15: aitbc.coordinator.v1.MinerDevice
-	(*MinerExplanation)(nil),      // 16: aitbc.coordinator.v1.MinerExplanation
+	(*GetAccountRequest)(nil),            // 0: aitbc.coordinator.v1.GetAccountRequest
+	(*GetAccountResponse)(nil),           // 1: aitbc.coordinator.v1.GetAccountResponse
+	(*Account)(nil),                      // 2: aitbc.coordinator.v1.Account
+	(*ListStatementEntriesRequest)(nil),  // 3: aitbc.coordinator.v1.ListStatementEntriesRequest
+	(*ListStatementEntriesResponse)(nil), // 4: aitbc.coordinator.v1.ListStatementEntriesResponse
+	(*StatementEntry)(nil),               // 5: aitbc.coordinator.v1.StatementEntry
+	(*Posting)(nil),                      // 6: aitbc.coordinator.v1.Posting
+	(*ListMinersRequest)(nil),            // 7: aitbc.coordinator.v1.ListMinersRequest
+	(*ListMinersResponse)(nil),           // 8: aitbc.coordinator.v1.ListMinersResponse
+	(*Miner)(nil),                        // 9: aitbc.coordinator.v1.Miner
+	(*ExplainMinerRequest)(nil),          // 10: aitbc.coordinator.v1.ExplainMinerRequest
+	(*ExplainMinerResponse)(nil),         // 11: aitbc.coordinator.v1.ExplainMinerResponse
+	(*GetModelRequest)(nil),              // 12: aitbc.coordinator.v1.GetModelRequest
+	(*GetModelResponse)(nil),             // 13: aitbc.coordinator.v1.GetModelResponse
+	(*ListModelsRequest)(nil),            // 14: aitbc.coordinator.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),           // 15: aitbc.coordinator.v1.ListModelsResponse
+	(*Model)(nil),                        // 16: aitbc.coordinator.v1.Model
+	(*timestamppb.Timestamp)(nil),        // 17: google.protobuf.Timestamp
+	(*MinerModel)(nil),                   // 18: aitbc.coordinator.v1.MinerModel
+	(*MinerDevice)(nil),                  // 19: aitbc.coordinator.v1.MinerDevice
+	(*MinerExplanation)(nil),             // 20: aitbc.coordinator.v1.MinerExplanation
 }
 var file_aitbc_coordinator_v1_network_service_proto_depIdxs = []int32{
 	2,  // 0: aitbc.coordinator.v1.GetAccountResponse.account:type_name -> aitbc.coordinator.v1.Account
-	13, // 1: aitbc.coordinator.v1.Account.ledger_time:type_name -> google.protobuf.Timestamp
-	5,  // 2: aitbc.coordinator.v1.ListMinersResponse.miners:type_name -> aitbc.coordinator.v1.Miner
-	14, // 3: aitbc.coordinator.v1.Miner.models:type_name -> aitbc.coordinator.v1.MinerModel
-	15, // 4: aitbc.coordinator.v1.Miner.devices:type_name -> aitbc.coordinator.v1.MinerDevice
-	13, // 5: aitbc.coordinator.v1.Miner.connected_at:type_name -> google.protobuf.Timestamp
-	16, // 6: aitbc.coordinator.v1.ExplainMinerResponse.explanation:type_name -> aitbc.coordinator.v1.MinerExplanation
-	12, // 7: aitbc.coordinator.v1.GetModelResponse.model:type_name -> aitbc.coordinator.v1.Model
-	12, // 8: aitbc.coordinator.v1.ListModelsResponse.data:type_name -> aitbc.coordinator.v1.Model
-	0,  // 9: aitbc.coordinator.v1.NetworkService.GetAccount:input_type -> aitbc.coordinator.v1.GetAccountRequest
-	3,  // 10: aitbc.coordinator.v1.NetworkService.ListMiners:input_type -> aitbc.coordinator.v1.ListMinersRequest
-	6,  // 11: aitbc.coordinator.v1.NetworkService.ExplainMiner:input_type -> aitbc.coordinator.v1.ExplainMinerRequest
-	8,  // 12: aitbc.coordinator.v1.NetworkService.GetModel:input_type -> aitbc.coordinator.v1.GetModelRequest
-	10, // 13: aitbc.coordinator.v1.NetworkService.ListModels:input_type -> aitbc.coordinator.v1.ListModelsRequest
-	1,  // 14: aitbc.coordinator.v1.NetworkService.GetAccount:output_type -> aitbc.coordinator.v1.GetAccountResponse
-	4,  // 15: aitbc.coordinator.v1.NetworkService.ListMiners:output_type -> aitbc.coordinator.v1.ListMinersResponse
-	7,  // 16: aitbc.coordinator.v1.NetworkService.ExplainMiner:output_type -> aitbc.coordinator.v1.ExplainMinerResponse
-	9,  // 17: aitbc.coordinator.v1.NetworkService.GetModel:output_type -> aitbc.coordinator.v1.GetModelResponse
-	11, // 18: aitbc.coordinator.v1.NetworkService.ListModels:output_type -> aitbc.coordinator.v1.ListModelsResponse
-	14, // [14:19] is the sub-list for method output_type
-	9,  // [9:14] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	17, // 1: aitbc.coordinator.v1.Account.ledger_time:type_name -> google.protobuf.Timestamp
+	5,  // 2: aitbc.coordinator.v1.ListStatementEntriesResponse.entries:type_name -> aitbc.coordinator.v1.StatementEntry
+	17, // 3: aitbc.coordinator.v1.StatementEntry.time:type_name -> google.protobuf.Timestamp
+	6,  // 4: aitbc.coordinator.v1.StatementEntry.postings:type_name -> aitbc.coordinator.v1.Posting
+	9,  // 5: aitbc.coordinator.v1.ListMinersResponse.miners:type_name -> aitbc.coordinator.v1.Miner
+	18, // 6: aitbc.coordinator.v1.Miner.models:type_name -> aitbc.coordinator.v1.MinerModel
+	19, // 7: aitbc.coordinator.v1.Miner.devices:type_name -> aitbc.coordinator.v1.MinerDevice
+	17, // 8: aitbc.coordinator.v1.Miner.connected_at:type_name -> google.protobuf.Timestamp
+	20, // 9: aitbc.coordinator.v1.ExplainMinerResponse.explanation:type_name -> aitbc.coordinator.v1.MinerExplanation
+	16, // 10: aitbc.coordinator.v1.GetModelResponse.model:type_name -> aitbc.coordinator.v1.Model
+	16, // 11: aitbc.coordinator.v1.ListModelsResponse.data:type_name -> aitbc.coordinator.v1.Model
+	0,  // 12: aitbc.coordinator.v1.NetworkService.GetAccount:input_type -> aitbc.coordinator.v1.GetAccountRequest
+	3,  // 13: aitbc.coordinator.v1.NetworkService.ListStatementEntries:input_type -> aitbc.coordinator.v1.ListStatementEntriesRequest
+	7,  // 14: aitbc.coordinator.v1.NetworkService.ListMiners:input_type -> aitbc.coordinator.v1.ListMinersRequest
+	10, // 15: aitbc.coordinator.v1.NetworkService.ExplainMiner:input_type -> aitbc.coordinator.v1.ExplainMinerRequest
+	12, // 16: aitbc.coordinator.v1.NetworkService.GetModel:input_type -> aitbc.coordinator.v1.GetModelRequest
+	14, // 17: aitbc.coordinator.v1.NetworkService.ListModels:input_type -> aitbc.coordinator.v1.ListModelsRequest
+	1,  // 18: aitbc.coordinator.v1.NetworkService.GetAccount:output_type -> aitbc.coordinator.v1.GetAccountResponse
+	4,  // 19: aitbc.coordinator.v1.NetworkService.ListStatementEntries:output_type -> aitbc.coordinator.v1.ListStatementEntriesResponse
+	8,  // 20: aitbc.coordinator.v1.NetworkService.ListMiners:output_type -> aitbc.coordinator.v1.ListMinersResponse
+	11, // 21: aitbc.coordinator.v1.NetworkService.ExplainMiner:output_type -> aitbc.coordinator.v1.ExplainMinerResponse
+	13, // 22: aitbc.coordinator.v1.NetworkService.GetModel:output_type -> aitbc.coordinator.v1.GetModelResponse
+	15, // 23: aitbc.coordinator.v1.NetworkService.ListModels:output_type -> aitbc.coordinator.v1.ListModelsResponse
+	18, // [18:24] is the sub-list for method output_type
+	12, // [12:18] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_coordinator_v1_network_service_proto_init() }
@@ -1009,7 +1326,7 @@ func file_aitbc_coordinator_v1_network_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_coordinator_v1_network_service_proto_rawDesc), len(file_aitbc_coordinator_v1_network_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,11 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	NetworkService_GetAccount_FullMethodName   = "/aitbc.coordinator.v1.NetworkService/GetAccount"
-	NetworkService_ListMiners_FullMethodName   = "/aitbc.coordinator.v1.NetworkService/ListMiners"
-	NetworkService_ExplainMiner_FullMethodName = "/aitbc.coordinator.v1.NetworkService/ExplainMiner"
-	NetworkService_GetModel_FullMethodName     = "/aitbc.coordinator.v1.NetworkService/GetModel"
-	NetworkService_ListModels_FullMethodName   = "/aitbc.coordinator.v1.NetworkService/ListModels"
+	NetworkService_GetAccount_FullMethodName           = "/aitbc.coordinator.v1.NetworkService/GetAccount"
+	NetworkService_ListStatementEntries_FullMethodName = "/aitbc.coordinator.v1.NetworkService/ListStatementEntries"
+	NetworkService_ListMiners_FullMethodName           = "/aitbc.coordinator.v1.NetworkService/ListMiners"
+	NetworkService_ExplainMiner_FullMethodName         = "/aitbc.coordinator.v1.NetworkService/ExplainMiner"
+	NetworkService_GetModel_FullMethodName             = "/aitbc.coordinator.v1.NetworkService/GetModel"
+	NetworkService_ListModels_FullMethodName           = "/aitbc.coordinator.v1.NetworkService/ListModels"
 )
 
 // NetworkServiceClient is the client API for NetworkService service.
@@ -37,6 +38,9 @@ type NetworkServiceClient interface {
 	// time, price.
 	// Errors: INVALID_KEY, LEDGER_UNAVAILABLE, RATE_LIMITED.
 	GetAccount(ctx context.Context, in *GetAccountRequest, opts ...grpc.CallOption) (*GetAccountResponse, error)
+	// ListStatementEntries explains every unit of the caller's account, newest first.
+	// Errors: INVALID_FIELD, INVALID_KEY, LEDGER_UNAVAILABLE, RATE_LIMITED.
+	ListStatementEntries(ctx context.Context, in *ListStatementEntriesRequest, opts ...grpc.CallOption) (*ListStatementEntriesResponse, error)
 	// ListMiners gives the miners this coordinator knows, by id.
 	// Errors: INVALID_FIELD, INVALID_KEY, RATE_LIMITED.
 	ListMiners(ctx context.Context, in *ListMinersRequest, opts ...grpc.CallOption) (*ListMinersResponse, error)
@@ -63,6 +67,16 @@ func (c *networkServiceClient) GetAccount(ctx context.Context, in *GetAccountReq
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetAccountResponse)
 	err := c.cc.Invoke(ctx, NetworkService_GetAccount_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *networkServiceClient) ListStatementEntries(ctx context.Context, in *ListStatementEntriesRequest, opts ...grpc.CallOption) (*ListStatementEntriesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListStatementEntriesResponse)
+	err := c.cc.Invoke(ctx, NetworkService_ListStatementEntries_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +134,9 @@ type NetworkServiceServer interface {
 	// time, price.
 	// Errors: INVALID_KEY, LEDGER_UNAVAILABLE, RATE_LIMITED.
 	GetAccount(context.Context, *GetAccountRequest) (*GetAccountResponse, error)
+	// ListStatementEntries explains every unit of the caller's account, newest first.
+	// Errors: INVALID_FIELD, INVALID_KEY, LEDGER_UNAVAILABLE, RATE_LIMITED.
+	ListStatementEntries(context.Context, *ListStatementEntriesRequest) (*ListStatementEntriesResponse, error)
 	// ListMiners gives the miners this coordinator knows, by id.
 	// Errors: INVALID_FIELD, INVALID_KEY, RATE_LIMITED.
 	ListMiners(context.Context, *ListMinersRequest) (*ListMinersResponse, error)
@@ -144,6 +161,9 @@ type UnimplementedNetworkServiceServer struct{}
 
 func (UnimplementedNetworkServiceServer) GetAccount(context.Context, *GetAccountRequest) (*GetAccountResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAccount not implemented")
+}
+func (UnimplementedNetworkServiceServer) ListStatementEntries(context.Context, *ListStatementEntriesRequest) (*ListStatementEntriesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListStatementEntries not implemented")
 }
 func (UnimplementedNetworkServiceServer) ListMiners(context.Context, *ListMinersRequest) (*ListMinersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListMiners not implemented")
@@ -192,6 +212,24 @@ func _NetworkService_GetAccount_Handler(srv interface{}, ctx context.Context, de
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(NetworkServiceServer).GetAccount(ctx, req.(*GetAccountRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NetworkService_ListStatementEntries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListStatementEntriesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NetworkServiceServer).ListStatementEntries(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NetworkService_ListStatementEntries_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NetworkServiceServer).ListStatementEntries(ctx, req.(*ListStatementEntriesRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -278,6 +316,10 @@ var NetworkService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetAccount",
 			Handler:    _NetworkService_GetAccount_Handler,
+		},
+		{
+			MethodName: "ListStatementEntries",
+			Handler:    _NetworkService_ListStatementEntries_Handler,
 		},
 		{
 			MethodName: "ListMiners",

@@ -79,6 +79,75 @@ func (Settlement_Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{6, 0}
 }
 
+// Where tokens can be.
+type Posting_Book int32
+
+const (
+	// Never sent.
+	Posting_BOOK_UNSPECIFIED Posting_Book = 0
+	// An account's free tokens.
+	Posting_BOOK_BALANCE Posting_Book = 1
+	// Held of a client for a job.
+	Posting_BOOK_ESCROW Posting_Book = 2
+	// A miner's stake.
+	Posting_BOOK_STAKE Posting_Book = 3
+	// Stake on its way back.
+	Posting_BOOK_UNBONDING Posting_Book = 4
+	// Gone for good.
+	Posting_BOOK_BURNED Posting_Book = 5
+	// Where genesis took all tokens from.
+	Posting_BOOK_GENESIS Posting_Book = 6
+)
+
+// Enum value maps for Posting_Book.
+var (
+	Posting_Book_name = map[int32]string{
+		0: "BOOK_UNSPECIFIED",
+		1: "BOOK_BALANCE",
+		2: "BOOK_ESCROW",
+		3: "BOOK_STAKE",
+		4: "BOOK_UNBONDING",
+		5: "BOOK_BURNED",
+		6: "BOOK_GENESIS",
+	}
+	Posting_Book_value = map[string]int32{
+		"BOOK_UNSPECIFIED": 0,
+		"BOOK_BALANCE":     1,
+		"BOOK_ESCROW":      2,
+		"BOOK_STAKE":       3,
+		"BOOK_UNBONDING":   4,
+		"BOOK_BURNED":      5,
+		"BOOK_GENESIS":     6,
+	}
+)
+
+func (x Posting_Book) Enum() *Posting_Book {
+	p := new(Posting_Book)
+	*p = x
+	return p
+}
+
+func (x Posting_Book) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Posting_Book) Descriptor() protoreflect.EnumDescriptor {
+	return file_aitbc_ledger_v1_ledger_proto_enumTypes[1].Descriptor()
+}
+
+func (Posting_Book) Type() protoreflect.EnumType {
+	return &file_aitbc_ledger_v1_ledger_proto_enumTypes[1]
+}
+
+func (x Posting_Book) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Posting_Book.Descriptor instead.
+func (Posting_Book) EnumDescriptor() ([]byte, []int) {
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{10, 0}
+}
+
 // LedgerAccount is an account's committed state.
 type LedgerAccount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1010,6 +1079,181 @@ func (x *ReceiptProof) GetPath() [][]byte {
 	return nil
 }
 
+// StatementEntry is what one message moved, or what the ledger moved by itself. Its postings sum to
+// zero.
+type StatementEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Height of the block.
+	Height int64 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	// That block's time in Unix microseconds.
+	BlockTimeUs int64 `protobuf:"varint,2,opt,name=block_time_us,json=blockTimeUs,proto3" json:"block_time_us,omitempty"`
+	// What it was: a message's name, such as record_receipt, or genesis, escrow_refunded,
+	// escrow_expired or stake_unbonded.
+	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Hash of the transaction; empty for what moved by itself.
+	TxHash []byte `protobuf:"bytes,4,opt,name=tx_hash,json=txHash,proto3" json:"tx_hash,omitempty"`
+	// The message's place in the transaction, from 0.
+	MessageIndex uint32 `protobuf:"varint,5,opt,name=message_index,json=messageIndex,proto3" json:"message_index,omitempty"`
+	// The job, if it is about one.
+	JobId string `protobuf:"bytes,6,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// All of its postings, those of others too.
+	Postings []*Posting `protobuf:"bytes,7,rep,name=postings,proto3" json:"postings,omitempty"`
+	// The account's free tokens afterwards; unset when they were not touched.
+	BalanceUaitbc *int64 `protobuf:"varint,8,opt,name=balance_uaitbc,json=balanceUaitbc,proto3,oneof" json:"balance_uaitbc,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatementEntry) Reset() {
+	*x = StatementEntry{}
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatementEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatementEntry) ProtoMessage() {}
+
+func (x *StatementEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatementEntry.ProtoReflect.Descriptor instead.
+func (*StatementEntry) Descriptor() ([]byte, []int) {
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StatementEntry) GetHeight() int64 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *StatementEntry) GetBlockTimeUs() int64 {
+	if x != nil {
+		return x.BlockTimeUs
+	}
+	return 0
+}
+
+func (x *StatementEntry) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *StatementEntry) GetTxHash() []byte {
+	if x != nil {
+		return x.TxHash
+	}
+	return nil
+}
+
+func (x *StatementEntry) GetMessageIndex() uint32 {
+	if x != nil {
+		return x.MessageIndex
+	}
+	return 0
+}
+
+func (x *StatementEntry) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *StatementEntry) GetPostings() []*Posting {
+	if x != nil {
+		return x.Postings
+	}
+	return nil
+}
+
+func (x *StatementEntry) GetBalanceUaitbc() int64 {
+	if x != nil && x.BalanceUaitbc != nil {
+		return *x.BalanceUaitbc
+	}
+	return 0
+}
+
+// Posting is what came into a book, or, negative, went out of it.
+type Posting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The book.
+	Book Posting_Book `protobuf:"varint,1,opt,name=book,proto3,enum=aitbc.ledger.v1.Posting_Book" json:"book,omitempty"`
+	// Whose; empty for what is burned, and for genesis.
+	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// How much.
+	AmountUaitbc  int64 `protobuf:"varint,3,opt,name=amount_uaitbc,json=amountUaitbc,proto3" json:"amount_uaitbc,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Posting) Reset() {
+	*x = Posting{}
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Posting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Posting) ProtoMessage() {}
+
+func (x *Posting) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Posting.ProtoReflect.Descriptor instead.
+func (*Posting) Descriptor() ([]byte, []int) {
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Posting) GetBook() Posting_Book {
+	if x != nil {
+		return x.Book
+	}
+	return Posting_BOOK_UNSPECIFIED
+}
+
+func (x *Posting) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *Posting) GetAmountUaitbc() int64 {
+	if x != nil {
+		return x.AmountUaitbc
+	}
+	return 0
+}
+
 // MessageResult is how one message of a transaction ended.
 type MessageResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1023,7 +1267,7 @@ type MessageResult struct {
 
 func (x *MessageResult) Reset() {
 	*x = MessageResult{}
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[9]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1035,7 +1279,7 @@ func (x *MessageResult) String() string {
 func (*MessageResult) ProtoMessage() {}
 
 func (x *MessageResult) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[9]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1048,7 +1292,7 @@ func (x *MessageResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageResult.ProtoReflect.Descriptor instead.
 func (*MessageResult) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{9}
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *MessageResult) GetCode() ResultCode {
@@ -1102,7 +1346,7 @@ type Params struct {
 
 func (x *Params) Reset() {
 	*x = Params{}
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[10]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1114,7 +1358,7 @@ func (x *Params) String() string {
 func (*Params) ProtoMessage() {}
 
 func (x *Params) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[10]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1127,7 +1371,7 @@ func (x *Params) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Params.ProtoReflect.Descriptor instead.
 func (*Params) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{10}
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Params) GetDefaultPriceUaitbc() int64 {
@@ -1249,7 +1493,7 @@ type Supply struct {
 
 func (x *Supply) Reset() {
 	*x = Supply{}
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[11]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1261,7 +1505,7 @@ func (x *Supply) String() string {
 func (*Supply) ProtoMessage() {}
 
 func (x *Supply) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[11]
+	mi := &file_aitbc_ledger_v1_ledger_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1274,7 +1518,7 @@ func (x *Supply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Supply.ProtoReflect.Descriptor instead.
 func (*Supply) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{11}
+	return file_aitbc_ledger_v1_ledger_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Supply) GetTotalUaitbc() int64 {
@@ -1426,7 +1670,31 @@ const file_aitbc_ledger_v1_ledger_proto_rawDesc = "" +
 	"\fentries_root\x18\x03 \x01(\fB\x03\xe0A\x03R\ventriesRoot\x12\x1e\n" +
 	"\blog_size\x18\x04 \x01(\x04B\x03\xe0A\x03R\alogSize\x12\x1e\n" +
 	"\blog_root\x18\x05 \x01(\fB\x03\xe0A\x03R\alogRoot\x12\x17\n" +
-	"\x04path\x18\x06 \x03(\fB\x03\xe0A\x03R\x04path\"b\n" +
+	"\x04path\x18\x06 \x03(\fB\x03\xe0A\x03R\x04path\"\xd2\x02\n" +
+	"\x0eStatementEntry\x12\x1b\n" +
+	"\x06height\x18\x01 \x01(\x03B\x03\xe0A\x03R\x06height\x12'\n" +
+	"\rblock_time_us\x18\x02 \x01(\x03B\x03\xe0A\x03R\vblockTimeUs\x12\x17\n" +
+	"\x04kind\x18\x03 \x01(\tB\x03\xe0A\x03R\x04kind\x12\x1c\n" +
+	"\atx_hash\x18\x04 \x01(\fB\x03\xe0A\x03R\x06txHash\x12(\n" +
+	"\rmessage_index\x18\x05 \x01(\rB\x03\xe0A\x03R\fmessageIndex\x12\x1a\n" +
+	"\x06job_id\x18\x06 \x01(\tB\x03\xe0A\x03R\x05jobId\x129\n" +
+	"\bpostings\x18\a \x03(\v2\x18.aitbc.ledger.v1.PostingB\x03\xe0A\x03R\bpostings\x12/\n" +
+	"\x0ebalance_uaitbc\x18\b \x01(\x03B\x03\xe0A\x03H\x00R\rbalanceUaitbc\x88\x01\x01B\x11\n" +
+	"\x0f_balance_uaitbc\"\x98\x02\n" +
+	"\aPosting\x126\n" +
+	"\x04book\x18\x01 \x01(\x0e2\x1d.aitbc.ledger.v1.Posting.BookB\x03\xe0A\x03R\x04book\x12\"\n" +
+	"\n" +
+	"account_id\x18\x02 \x01(\tB\x03\xe0A\x03R\taccountId\x12(\n" +
+	"\ramount_uaitbc\x18\x03 \x01(\x03B\x03\xe0A\x03R\famountUaitbc\"\x86\x01\n" +
+	"\x04Book\x12\x14\n" +
+	"\x10BOOK_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fBOOK_BALANCE\x10\x01\x12\x0f\n" +
+	"\vBOOK_ESCROW\x10\x02\x12\x0e\n" +
+	"\n" +
+	"BOOK_STAKE\x10\x03\x12\x12\n" +
+	"\x0eBOOK_UNBONDING\x10\x04\x12\x0f\n" +
+	"\vBOOK_BURNED\x10\x05\x12\x10\n" +
+	"\fBOOK_GENESIS\x10\x06\"b\n" +
 	"\rMessageResult\x124\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1b.aitbc.ledger.v1.ResultCodeB\x03\xe0A\x03R\x04code\x12\x1b\n" +
 	"\x06detail\x18\x02 \x01(\tB\x03\xe0A\x03R\x06detail\"\x93\x05\n" +
@@ -1468,35 +1736,40 @@ func file_aitbc_ledger_v1_ledger_proto_rawDescGZIP() []byte {
 	return file_aitbc_ledger_v1_ledger_proto_rawDescData
 }
 
-var file_aitbc_ledger_v1_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_aitbc_ledger_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_aitbc_ledger_v1_ledger_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_aitbc_ledger_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_aitbc_ledger_v1_ledger_proto_goTypes = []any{
 	(Settlement_Outcome)(0), // 0: aitbc.ledger.v1.Settlement.Outcome
-	(*LedgerAccount)(nil),   // 1: aitbc.ledger.v1.LedgerAccount
-	(*Allowance)(nil),       // 2: aitbc.ledger.v1.Allowance
-	(*LedgerMiner)(nil),     // 3: aitbc.ledger.v1.LedgerMiner
-	(*Unbonding)(nil),       // 4: aitbc.ledger.v1.Unbonding
-	(*LedgerOperator)(nil),  // 5: aitbc.ledger.v1.LedgerOperator
-	(*Escrow)(nil),          // 6: aitbc.ledger.v1.Escrow
-	(*Settlement)(nil),      // 7: aitbc.ledger.v1.Settlement
-	(*LedgerReceipt)(nil),   // 8: aitbc.ledger.v1.LedgerReceipt
-	(*ReceiptProof)(nil),    // 9: aitbc.ledger.v1.ReceiptProof
-	(*MessageResult)(nil),   // 10: aitbc.ledger.v1.MessageResult
-	(*Params)(nil),          // 11: aitbc.ledger.v1.Params
-	(*Supply)(nil),          // 12: aitbc.ledger.v1.Supply
-	(ResultCode)(0),         // 13: aitbc.ledger.v1.ResultCode
+	(Posting_Book)(0),       // 1: aitbc.ledger.v1.Posting.Book
+	(*LedgerAccount)(nil),   // 2: aitbc.ledger.v1.LedgerAccount
+	(*Allowance)(nil),       // 3: aitbc.ledger.v1.Allowance
+	(*LedgerMiner)(nil),     // 4: aitbc.ledger.v1.LedgerMiner
+	(*Unbonding)(nil),       // 5: aitbc.ledger.v1.Unbonding
+	(*LedgerOperator)(nil),  // 6: aitbc.ledger.v1.LedgerOperator
+	(*Escrow)(nil),          // 7: aitbc.ledger.v1.Escrow
+	(*Settlement)(nil),      // 8: aitbc.ledger.v1.Settlement
+	(*LedgerReceipt)(nil),   // 9: aitbc.ledger.v1.LedgerReceipt
+	(*ReceiptProof)(nil),    // 10: aitbc.ledger.v1.ReceiptProof
+	(*StatementEntry)(nil),  // 11: aitbc.ledger.v1.StatementEntry
+	(*Posting)(nil),         // 12: aitbc.ledger.v1.Posting
+	(*MessageResult)(nil),   // 13: aitbc.ledger.v1.MessageResult
+	(*Params)(nil),          // 14: aitbc.ledger.v1.Params
+	(*Supply)(nil),          // 15: aitbc.ledger.v1.Supply
+	(ResultCode)(0),         // 16: aitbc.ledger.v1.ResultCode
 }
 var file_aitbc_ledger_v1_ledger_proto_depIdxs = []int32{
-	4,  // 0: aitbc.ledger.v1.LedgerMiner.unbonding:type_name -> aitbc.ledger.v1.Unbonding
+	5,  // 0: aitbc.ledger.v1.LedgerMiner.unbonding:type_name -> aitbc.ledger.v1.Unbonding
 	0,  // 1: aitbc.ledger.v1.Settlement.outcome:type_name -> aitbc.ledger.v1.Settlement.Outcome
-	8,  // 2: aitbc.ledger.v1.Settlement.receipt:type_name -> aitbc.ledger.v1.LedgerReceipt
-	8,  // 3: aitbc.ledger.v1.ReceiptProof.receipt:type_name -> aitbc.ledger.v1.LedgerReceipt
-	13, // 4: aitbc.ledger.v1.MessageResult.code:type_name -> aitbc.ledger.v1.ResultCode
-	5,  // [5:5] is the sub-list for method output_type
-	5,  // [5:5] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	9,  // 2: aitbc.ledger.v1.Settlement.receipt:type_name -> aitbc.ledger.v1.LedgerReceipt
+	9,  // 3: aitbc.ledger.v1.ReceiptProof.receipt:type_name -> aitbc.ledger.v1.LedgerReceipt
+	12, // 4: aitbc.ledger.v1.StatementEntry.postings:type_name -> aitbc.ledger.v1.Posting
+	1,  // 5: aitbc.ledger.v1.Posting.book:type_name -> aitbc.ledger.v1.Posting.Book
+	16, // 6: aitbc.ledger.v1.MessageResult.code:type_name -> aitbc.ledger.v1.ResultCode
+	7,  // [7:7] is the sub-list for method output_type
+	7,  // [7:7] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_ledger_v1_ledger_proto_init() }
@@ -1505,13 +1778,14 @@ func file_aitbc_ledger_v1_ledger_proto_init() {
 		return
 	}
 	file_aitbc_ledger_v1_tx_proto_init()
+	file_aitbc_ledger_v1_ledger_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_ledger_v1_ledger_proto_rawDesc), len(file_aitbc_ledger_v1_ledger_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   12,
+			NumEnums:      2,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

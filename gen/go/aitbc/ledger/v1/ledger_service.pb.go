@@ -371,6 +371,125 @@ func (x *GetAllowanceResponse) GetAllowance() *Allowance {
 	return nil
 }
 
+// ListStatementEntriesRequest selects a page.
+type ListStatementEntriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account.
+	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// 0: 50; at most 1000, more is taken as 1000.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStatementEntriesRequest) Reset() {
+	*x = ListStatementEntriesRequest{}
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStatementEntriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStatementEntriesRequest) ProtoMessage() {}
+
+func (x *ListStatementEntriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStatementEntriesRequest.ProtoReflect.Descriptor instead.
+func (*ListStatementEntriesRequest) Descriptor() ([]byte, []int) {
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListStatementEntriesRequest) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *ListStatementEntriesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListStatementEntriesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// ListStatementEntriesResponse is one page.
+type ListStatementEntriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The entries, newest first.
+	Entries []*StatementEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStatementEntriesResponse) Reset() {
+	*x = ListStatementEntriesResponse{}
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStatementEntriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStatementEntriesResponse) ProtoMessage() {}
+
+func (x *ListStatementEntriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStatementEntriesResponse.ProtoReflect.Descriptor instead.
+func (*ListStatementEntriesResponse) Descriptor() ([]byte, []int) {
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ListStatementEntriesResponse) GetEntries() []*StatementEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *ListStatementEntriesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // GetMinerRequest names a miner.
 type GetMinerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -382,7 +501,7 @@ type GetMinerRequest struct {
 
 func (x *GetMinerRequest) Reset() {
 	*x = GetMinerRequest{}
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[6]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -394,7 +513,7 @@ func (x *GetMinerRequest) String() string {
 func (*GetMinerRequest) ProtoMessage() {}
 
 func (x *GetMinerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[6]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -407,7 +526,7 @@ func (x *GetMinerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMinerRequest.ProtoReflect.Descriptor instead.
 func (*GetMinerRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{6}
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetMinerRequest) GetMinerId() string {
@@ -428,7 +547,7 @@ type GetMinerResponse struct {
 
 func (x *GetMinerResponse) Reset() {
 	*x = GetMinerResponse{}
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[7]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +559,7 @@ func (x *GetMinerResponse) String() string {
 func (*GetMinerResponse) ProtoMessage() {}
 
 func (x *GetMinerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[7]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +572,7 @@ func (x *GetMinerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetMinerResponse.ProtoReflect.Descriptor instead.
 func (*GetMinerResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{7}
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetMinerResponse) GetMiner() *LedgerMiner {
@@ -476,7 +595,7 @@ type ListMinersRequest struct {
 
 func (x *ListMinersRequest) Reset() {
 	*x = ListMinersRequest{}
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[8]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -488,7 +607,7 @@ func (x *ListMinersRequest) String() string {
 func (*ListMinersRequest) ProtoMessage() {}
 
 func (x *ListMinersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[8]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -501,7 +620,7 @@ func (x *ListMinersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMinersRequest.ProtoReflect.Descriptor instead.
 func (*ListMinersRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{8}
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListMinersRequest) GetPageSize() int32 {
@@ -531,7 +650,7 @@ type ListMinersResponse struct {
 
 func (x *ListMinersResponse) Reset() {
 	*x = ListMinersResponse{}
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[9]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +662,7 @@ func (x *ListMinersResponse) String() string {
 func (*ListMinersResponse) ProtoMessage() {}
 
 func (x *ListMinersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[9]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +675,7 @@ func (x *ListMinersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMinersResponse.ProtoReflect.Descriptor instead.
 func (*ListMinersResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{9}
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListMinersResponse) GetMiners() []*LedgerMiner {
@@ -584,7 +703,7 @@ type GetOperatorRequest struct {
 
 func (x *GetOperatorRequest) Reset() {
 	*x = GetOperatorRequest{}
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[10]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -596,7 +715,7 @@ func (x *GetOperatorRequest) String() string {
 func (*GetOperatorRequest) ProtoMessage() {}
 
 func (x *GetOperatorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[10]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -609,7 +728,7 @@ func (x *GetOperatorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOperatorRequest.ProtoReflect.Descriptor instead.
 func (*GetOperatorRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{10}
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetOperatorRequest) GetOperatorId() string {
@@ -630,7 +749,7 @@ type GetOperatorResponse struct {
 
 func (x *GetOperatorResponse) Reset() {
 	*x = GetOperatorResponse{}
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[11]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +761,7 @@ func (x *GetOperatorResponse) String() string {
 func (*GetOperatorResponse) ProtoMessage() {}
 
 func (x *GetOperatorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[11]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +774,7 @@ func (x *GetOperatorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOperatorResponse.ProtoReflect.Descriptor instead.
 func (*GetOperatorResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{11}
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetOperatorResponse) GetOperator() *LedgerOperator {
@@ -678,7 +797,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[12]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -690,7 +809,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[12]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -703,7 +822,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{12}
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetJobRequest) GetJobId() string {
@@ -736,7 +855,7 @@ type GetJobResponse struct {
 
 func (x *GetJobResponse) Reset() {
 	*x = GetJobResponse{}
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[13]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +867,7 @@ func (x *GetJobResponse) String() string {
 func (*GetJobResponse) ProtoMessage() {}
 
 func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[13]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +880,7 @@ func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
 func (*GetJobResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{13}
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetJobResponse) GetEscrow() *Escrow {
@@ -796,7 +915,7 @@ type GetTransactionRequest struct {
 
 func (x *GetTransactionRequest) Reset() {
 	*x = GetTransactionRequest{}
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[14]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -808,7 +927,7 @@ func (x *GetTransactionRequest) String() string {
 func (*GetTransactionRequest) ProtoMessage() {}
 
 func (x *GetTransactionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[14]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -821,7 +940,7 @@ func (x *GetTransactionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransactionRequest.ProtoReflect.Descriptor instead.
 func (*GetTransactionRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{14}
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetTransactionRequest) GetTxHash() []byte {
@@ -852,7 +971,7 @@ type GetTransactionResponse struct {
 
 func (x *GetTransactionResponse) Reset() {
 	*x = GetTransactionResponse{}
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[15]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +983,7 @@ func (x *GetTransactionResponse) String() string {
 func (*GetTransactionResponse) ProtoMessage() {}
 
 func (x *GetTransactionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[15]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +996,7 @@ func (x *GetTransactionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTransactionResponse.ProtoReflect.Descriptor instead.
 func (*GetTransactionResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{15}
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetTransactionResponse) GetFound() bool {
@@ -939,7 +1058,7 @@ type GetReceiptProofRequest struct {
 
 func (x *GetReceiptProofRequest) Reset() {
 	*x = GetReceiptProofRequest{}
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[16]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +1070,7 @@ func (x *GetReceiptProofRequest) String() string {
 func (*GetReceiptProofRequest) ProtoMessage() {}
 
 func (x *GetReceiptProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[16]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +1083,7 @@ func (x *GetReceiptProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReceiptProofRequest.ProtoReflect.Descriptor instead.
 func (*GetReceiptProofRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{16}
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetReceiptProofRequest) GetJobId() string {
@@ -1010,7 +1129,7 @@ type GetReceiptProofResponse struct {
 
 func (x *GetReceiptProofResponse) Reset() {
 	*x = GetReceiptProofResponse{}
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[17]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +1141,7 @@ func (x *GetReceiptProofResponse) String() string {
 func (*GetReceiptProofResponse) ProtoMessage() {}
 
 func (x *GetReceiptProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[17]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +1154,7 @@ func (x *GetReceiptProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReceiptProofResponse.ProtoReflect.Descriptor instead.
 func (*GetReceiptProofResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{17}
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetReceiptProofResponse) GetProof() *ReceiptProof {
@@ -1063,7 +1182,7 @@ type BroadcastTransactionRequest struct {
 
 func (x *BroadcastTransactionRequest) Reset() {
 	*x = BroadcastTransactionRequest{}
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[18]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1075,7 +1194,7 @@ func (x *BroadcastTransactionRequest) String() string {
 func (*BroadcastTransactionRequest) ProtoMessage() {}
 
 func (x *BroadcastTransactionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[18]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1088,7 +1207,7 @@ func (x *BroadcastTransactionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastTransactionRequest.ProtoReflect.Descriptor instead.
 func (*BroadcastTransactionRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{18}
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *BroadcastTransactionRequest) GetTx() *Tx {
@@ -1113,7 +1232,7 @@ type BroadcastTransactionResponse struct {
 
 func (x *BroadcastTransactionResponse) Reset() {
 	*x = BroadcastTransactionResponse{}
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[19]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1125,7 +1244,7 @@ func (x *BroadcastTransactionResponse) String() string {
 func (*BroadcastTransactionResponse) ProtoMessage() {}
 
 func (x *BroadcastTransactionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[19]
+	mi := &file_aitbc_ledger_v1_ledger_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1138,7 +1257,7 @@ func (x *BroadcastTransactionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BroadcastTransactionResponse.ProtoReflect.Descriptor instead.
 func (*BroadcastTransactionResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{19}
+	return file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *BroadcastTransactionResponse) GetTxHash() []byte {
@@ -1188,7 +1307,17 @@ const file_aitbc_ledger_v1_ledger_service_proto_rawDesc = "" +
 	"\voperator_id\x18\x02 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(ZR\n" +
 	"operatorId\"U\n" +
 	"\x14GetAllowanceResponse\x12=\n" +
-	"\tallowance\x18\x01 \x01(\v2\x1a.aitbc.ledger.v1.AllowanceB\x03\xe0A\x03R\tallowance\":\n" +
+	"\tallowance\x18\x01 \x01(\v2\x1a.aitbc.ledger.v1.AllowanceB\x03\xe0A\x03R\tallowance\"\x9f\x01\n" +
+	"\x1bListStatementEntriesRequest\x12+\n" +
+	"\n" +
+	"account_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(ZR\taccountId\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xe0A\x01\xbaH\x04\x1a\x02(\x00R\bpageSize\x12*\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\x04R\tpageToken\"\x8b\x01\n" +
+	"\x1cListStatementEntriesResponse\x12>\n" +
+	"\aentries\x18\x01 \x03(\v2\x1f.aitbc.ledger.v1.StatementEntryB\x03\xe0A\x03R\aentries\x12+\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken\":\n" +
 	"\x0fGetMinerRequest\x12'\n" +
 	"\bminer_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(ZR\aminerId\"K\n" +
 	"\x10GetMinerResponse\x127\n" +
@@ -1244,12 +1373,13 @@ const file_aitbc_ledger_v1_ledger_service_proto_rawDesc = "" +
 	"\x1cBroadcastTransactionResponse\x12\x1c\n" +
 	"\atx_hash\x18\x01 \x01(\fB\x03\xe0A\x03R\x06txHash\x124\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x1b.aitbc.ledger.v1.ResultCodeB\x03\xe0A\x03R\x04code\x12\x1b\n" +
-	"\x06detail\x18\x03 \x01(\tB\x03\xe0A\x03R\x06detail2\xa2\a\n" +
+	"\x06detail\x18\x03 \x01(\tB\x03\xe0A\x03R\x06detail2\x97\b\n" +
 	"\rLedgerService\x12R\n" +
 	"\tGetStatus\x12!.aitbc.ledger.v1.GetStatusRequest\x1a\".aitbc.ledger.v1.GetStatusResponse\x12U\n" +
 	"\n" +
 	"GetAccount\x12\".aitbc.ledger.v1.GetAccountRequest\x1a#.aitbc.ledger.v1.GetAccountResponse\x12[\n" +
-	"\fGetAllowance\x12$.aitbc.ledger.v1.GetAllowanceRequest\x1a%.aitbc.ledger.v1.GetAllowanceResponse\x12O\n" +
+	"\fGetAllowance\x12$.aitbc.ledger.v1.GetAllowanceRequest\x1a%.aitbc.ledger.v1.GetAllowanceResponse\x12s\n" +
+	"\x14ListStatementEntries\x12,.aitbc.ledger.v1.ListStatementEntriesRequest\x1a-.aitbc.ledger.v1.ListStatementEntriesResponse\x12O\n" +
 	"\bGetMiner\x12 .aitbc.ledger.v1.GetMinerRequest\x1a!.aitbc.ledger.v1.GetMinerResponse\x12U\n" +
 	"\n" +
 	"ListMiners\x12\".aitbc.ledger.v1.ListMinersRequest\x1a#.aitbc.ledger.v1.ListMinersResponse\x12X\n" +
@@ -1272,7 +1402,7 @@ func file_aitbc_ledger_v1_ledger_service_proto_rawDescGZIP() []byte {
 	return file_aitbc_ledger_v1_ledger_service_proto_rawDescData
 }
 
-var file_aitbc_ledger_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_aitbc_ledger_v1_ledger_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_aitbc_ledger_v1_ledger_service_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),             // 0: aitbc.ledger.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),            // 1: aitbc.ledger.v1.GetStatusResponse
@@ -1280,73 +1410,79 @@ var file_aitbc_ledger_v1_ledger_service_proto_goTypes = []any{
 	(*GetAccountResponse)(nil),           // 3: aitbc.ledger.v1.GetAccountResponse
 	(*GetAllowanceRequest)(nil),          // 4: aitbc.ledger.v1.GetAllowanceRequest
 	(*GetAllowanceResponse)(nil),         // 5: aitbc.ledger.v1.GetAllowanceResponse
-	(*GetMinerRequest)(nil),              // 6: aitbc.ledger.v1.GetMinerRequest
-	(*GetMinerResponse)(nil),             // 7: aitbc.ledger.v1.GetMinerResponse
-	(*ListMinersRequest)(nil),            // 8: aitbc.ledger.v1.ListMinersRequest
-	(*ListMinersResponse)(nil),           // 9: aitbc.ledger.v1.ListMinersResponse
-	(*GetOperatorRequest)(nil),           // 10: aitbc.ledger.v1.GetOperatorRequest
-	(*GetOperatorResponse)(nil),          // 11: aitbc.ledger.v1.GetOperatorResponse
-	(*GetJobRequest)(nil),                // 12: aitbc.ledger.v1.GetJobRequest
-	(*GetJobResponse)(nil),               // 13: aitbc.ledger.v1.GetJobResponse
-	(*GetTransactionRequest)(nil),        // 14: aitbc.ledger.v1.GetTransactionRequest
-	(*GetTransactionResponse)(nil),       // 15: aitbc.ledger.v1.GetTransactionResponse
-	(*GetReceiptProofRequest)(nil),       // 16: aitbc.ledger.v1.GetReceiptProofRequest
-	(*GetReceiptProofResponse)(nil),      // 17: aitbc.ledger.v1.GetReceiptProofResponse
-	(*BroadcastTransactionRequest)(nil),  // 18: aitbc.ledger.v1.BroadcastTransactionRequest
-	(*BroadcastTransactionResponse)(nil), // 19: aitbc.ledger.v1.BroadcastTransactionResponse
-	(*Supply)(nil),                       // 20: aitbc.ledger.v1.Supply
-	(*Params)(nil),                       // 21: aitbc.ledger.v1.Params
-	(*LedgerAccount)(nil),                // 22: aitbc.ledger.v1.LedgerAccount
-	(*Allowance)(nil),                    // 23: aitbc.ledger.v1.Allowance
-	(*LedgerMiner)(nil),                  // 24: aitbc.ledger.v1.LedgerMiner
-	(*LedgerOperator)(nil),               // 25: aitbc.ledger.v1.LedgerOperator
-	(*Escrow)(nil),                       // 26: aitbc.ledger.v1.Escrow
-	(*Settlement)(nil),                   // 27: aitbc.ledger.v1.Settlement
-	(ResultCode)(0),                      // 28: aitbc.ledger.v1.ResultCode
-	(*MessageResult)(nil),                // 29: aitbc.ledger.v1.MessageResult
-	(*ReceiptProof)(nil),                 // 30: aitbc.ledger.v1.ReceiptProof
-	(*Tx)(nil),                           // 31: aitbc.ledger.v1.Tx
+	(*ListStatementEntriesRequest)(nil),  // 6: aitbc.ledger.v1.ListStatementEntriesRequest
+	(*ListStatementEntriesResponse)(nil), // 7: aitbc.ledger.v1.ListStatementEntriesResponse
+	(*GetMinerRequest)(nil),              // 8: aitbc.ledger.v1.GetMinerRequest
+	(*GetMinerResponse)(nil),             // 9: aitbc.ledger.v1.GetMinerResponse
+	(*ListMinersRequest)(nil),            // 10: aitbc.ledger.v1.ListMinersRequest
+	(*ListMinersResponse)(nil),           // 11: aitbc.ledger.v1.ListMinersResponse
+	(*GetOperatorRequest)(nil),           // 12: aitbc.ledger.v1.GetOperatorRequest
+	(*GetOperatorResponse)(nil),          // 13: aitbc.ledger.v1.GetOperatorResponse
+	(*GetJobRequest)(nil),                // 14: aitbc.ledger.v1.GetJobRequest
+	(*GetJobResponse)(nil),               // 15: aitbc.ledger.v1.GetJobResponse
+	(*GetTransactionRequest)(nil),        // 16: aitbc.ledger.v1.GetTransactionRequest
+	(*GetTransactionResponse)(nil),       // 17: aitbc.ledger.v1.GetTransactionResponse
+	(*GetReceiptProofRequest)(nil),       // 18: aitbc.ledger.v1.GetReceiptProofRequest
+	(*GetReceiptProofResponse)(nil),      // 19: aitbc.ledger.v1.GetReceiptProofResponse
+	(*BroadcastTransactionRequest)(nil),  // 20: aitbc.ledger.v1.BroadcastTransactionRequest
+	(*BroadcastTransactionResponse)(nil), // 21: aitbc.ledger.v1.BroadcastTransactionResponse
+	(*Supply)(nil),                       // 22: aitbc.ledger.v1.Supply
+	(*Params)(nil),                       // 23: aitbc.ledger.v1.Params
+	(*LedgerAccount)(nil),                // 24: aitbc.ledger.v1.LedgerAccount
+	(*Allowance)(nil),                    // 25: aitbc.ledger.v1.Allowance
+	(*StatementEntry)(nil),               // 26: aitbc.ledger.v1.StatementEntry
+	(*LedgerMiner)(nil),                  // 27: aitbc.ledger.v1.LedgerMiner
+	(*LedgerOperator)(nil),               // 28: aitbc.ledger.v1.LedgerOperator
+	(*Escrow)(nil),                       // 29: aitbc.ledger.v1.Escrow
+	(*Settlement)(nil),                   // 30: aitbc.ledger.v1.Settlement
+	(ResultCode)(0),                      // 31: aitbc.ledger.v1.ResultCode
+	(*MessageResult)(nil),                // 32: aitbc.ledger.v1.MessageResult
+	(*ReceiptProof)(nil),                 // 33: aitbc.ledger.v1.ReceiptProof
+	(*Tx)(nil),                           // 34: aitbc.ledger.v1.Tx
 }
 var file_aitbc_ledger_v1_ledger_service_proto_depIdxs = []int32{
-	20, // 0: aitbc.ledger.v1.GetStatusResponse.supply:type_name -> aitbc.ledger.v1.Supply
-	21, // 1: aitbc.ledger.v1.GetStatusResponse.params:type_name -> aitbc.ledger.v1.Params
-	22, // 2: aitbc.ledger.v1.GetAccountResponse.account:type_name -> aitbc.ledger.v1.LedgerAccount
-	23, // 3: aitbc.ledger.v1.GetAllowanceResponse.allowance:type_name -> aitbc.ledger.v1.Allowance
-	24, // 4: aitbc.ledger.v1.GetMinerResponse.miner:type_name -> aitbc.ledger.v1.LedgerMiner
-	24, // 5: aitbc.ledger.v1.ListMinersResponse.miners:type_name -> aitbc.ledger.v1.LedgerMiner
-	25, // 6: aitbc.ledger.v1.GetOperatorResponse.operator:type_name -> aitbc.ledger.v1.LedgerOperator
-	26, // 7: aitbc.ledger.v1.GetJobResponse.escrow:type_name -> aitbc.ledger.v1.Escrow
-	27, // 8: aitbc.ledger.v1.GetJobResponse.settlement:type_name -> aitbc.ledger.v1.Settlement
-	28, // 9: aitbc.ledger.v1.GetTransactionResponse.code:type_name -> aitbc.ledger.v1.ResultCode
-	29, // 10: aitbc.ledger.v1.GetTransactionResponse.results:type_name -> aitbc.ledger.v1.MessageResult
-	30, // 11: aitbc.ledger.v1.GetReceiptProofResponse.proof:type_name -> aitbc.ledger.v1.ReceiptProof
-	31, // 12: aitbc.ledger.v1.BroadcastTransactionRequest.tx:type_name -> aitbc.ledger.v1.Tx
-	28, // 13: aitbc.ledger.v1.BroadcastTransactionResponse.code:type_name -> aitbc.ledger.v1.ResultCode
-	0,  // 14: aitbc.ledger.v1.LedgerService.GetStatus:input_type -> aitbc.ledger.v1.GetStatusRequest
-	2,  // 15: aitbc.ledger.v1.LedgerService.GetAccount:input_type -> aitbc.ledger.v1.GetAccountRequest
-	4,  // 16: aitbc.ledger.v1.LedgerService.GetAllowance:input_type -> aitbc.ledger.v1.GetAllowanceRequest
-	6,  // 17: aitbc.ledger.v1.LedgerService.GetMiner:input_type -> aitbc.ledger.v1.GetMinerRequest
-	8,  // 18: aitbc.ledger.v1.LedgerService.ListMiners:input_type -> aitbc.ledger.v1.ListMinersRequest
-	10, // 19: aitbc.ledger.v1.LedgerService.GetOperator:input_type -> aitbc.ledger.v1.GetOperatorRequest
-	12, // 20: aitbc.ledger.v1.LedgerService.GetJob:input_type -> aitbc.ledger.v1.GetJobRequest
-	14, // 21: aitbc.ledger.v1.LedgerService.GetTransaction:input_type -> aitbc.ledger.v1.GetTransactionRequest
-	16, // 22: aitbc.ledger.v1.LedgerService.GetReceiptProof:input_type -> aitbc.ledger.v1.GetReceiptProofRequest
-	18, // 23: aitbc.ledger.v1.LedgerService.BroadcastTransaction:input_type -> aitbc.ledger.v1.BroadcastTransactionRequest
-	1,  // 24: aitbc.ledger.v1.LedgerService.GetStatus:output_type -> aitbc.ledger.v1.GetStatusResponse
-	3,  // 25: aitbc.ledger.v1.LedgerService.GetAccount:output_type -> aitbc.ledger.v1.GetAccountResponse
-	5,  // 26: aitbc.ledger.v1.LedgerService.GetAllowance:output_type -> aitbc.ledger.v1.GetAllowanceResponse
-	7,  // 27: aitbc.ledger.v1.LedgerService.GetMiner:output_type -> aitbc.ledger.v1.GetMinerResponse
-	9,  // 28: aitbc.ledger.v1.LedgerService.ListMiners:output_type -> aitbc.ledger.v1.ListMinersResponse
-	11, // 29: aitbc.ledger.v1.LedgerService.GetOperator:output_type -> aitbc.ledger.v1.GetOperatorResponse
-	13, // 30: aitbc.ledger.v1.LedgerService.GetJob:output_type -> aitbc.ledger.v1.GetJobResponse
-	15, // 31: aitbc.ledger.v1.LedgerService.GetTransaction:output_type -> aitbc.ledger.v1.GetTransactionResponse
-	17, // 32: aitbc.ledger.v1.LedgerService.GetReceiptProof:output_type -> aitbc.ledger.v1.GetReceiptProofResponse
-	19, // 33: aitbc.ledger.v1.LedgerService.BroadcastTransaction:output_type -> aitbc.ledger.v1.BroadcastTransactionResponse
-	24, // [24:34] is the sub-list for method output_type
-	14, // [14:24] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	22, // 0: aitbc.ledger.v1.GetStatusResponse.supply:type_name -> aitbc.ledger.v1.Supply
+	23, // 1: aitbc.ledger.v1.GetStatusResponse.params:type_name -> aitbc.ledger.v1.Params
+	24, // 2: aitbc.ledger.v1.GetAccountResponse.account:type_name -> aitbc.ledger.v1.LedgerAccount
+	25, // 3: aitbc.ledger.v1.GetAllowanceResponse.allowance:type_name -> aitbc.ledger.v1.Allowance
+	26, // 4: aitbc.ledger.v1.ListStatementEntriesResponse.entries:type_name -> aitbc.ledger.v1.StatementEntry
+	27, // 5: aitbc.ledger.v1.GetMinerResponse.miner:type_name -> aitbc.ledger.v1.LedgerMiner
+	27, // 6: aitbc.ledger.v1.ListMinersResponse.miners:type_name -> aitbc.ledger.v1.LedgerMiner
+	28, // 7: aitbc.ledger.v1.GetOperatorResponse.operator:type_name -> aitbc.ledger.v1.LedgerOperator
+	29, // 8: aitbc.ledger.v1.GetJobResponse.escrow:type_name -> aitbc.ledger.v1.Escrow
+	30, // 9: aitbc.ledger.v1.GetJobResponse.settlement:type_name -> aitbc.ledger.v1.Settlement
+	31, // 10: aitbc.ledger.v1.GetTransactionResponse.code:type_name -> aitbc.ledger.v1.ResultCode
+	32, // 11: aitbc.ledger.v1.GetTransactionResponse.results:type_name -> aitbc.ledger.v1.MessageResult
+	33, // 12: aitbc.ledger.v1.GetReceiptProofResponse.proof:type_name -> aitbc.ledger.v1.ReceiptProof
+	34, // 13: aitbc.ledger.v1.BroadcastTransactionRequest.tx:type_name -> aitbc.ledger.v1.Tx
+	31, // 14: aitbc.ledger.v1.BroadcastTransactionResponse.code:type_name -> aitbc.ledger.v1.ResultCode
+	0,  // 15: aitbc.ledger.v1.LedgerService.GetStatus:input_type -> aitbc.ledger.v1.GetStatusRequest
+	2,  // 16: aitbc.ledger.v1.LedgerService.GetAccount:input_type -> aitbc.ledger.v1.GetAccountRequest
+	4,  // 17: aitbc.ledger.v1.LedgerService.GetAllowance:input_type -> aitbc.ledger.v1.GetAllowanceRequest
+	6,  // 18: aitbc.ledger.v1.LedgerService.ListStatementEntries:input_type -> aitbc.ledger.v1.ListStatementEntriesRequest
+	8,  // 19: aitbc.ledger.v1.LedgerService.GetMiner:input_type -> aitbc.ledger.v1.GetMinerRequest
+	10, // 20: aitbc.ledger.v1.LedgerService.ListMiners:input_type -> aitbc.ledger.v1.ListMinersRequest
+	12, // 21: aitbc.ledger.v1.LedgerService.GetOperator:input_type -> aitbc.ledger.v1.GetOperatorRequest
+	14, // 22: aitbc.ledger.v1.LedgerService.GetJob:input_type -> aitbc.ledger.v1.GetJobRequest
+	16, // 23: aitbc.ledger.v1.LedgerService.GetTransaction:input_type -> aitbc.ledger.v1.GetTransactionRequest
+	18, // 24: aitbc.ledger.v1.LedgerService.GetReceiptProof:input_type -> aitbc.ledger.v1.GetReceiptProofRequest
+	20, // 25: aitbc.ledger.v1.LedgerService.BroadcastTransaction:input_type -> aitbc.ledger.v1.BroadcastTransactionRequest
+	1,  // 26: aitbc.ledger.v1.LedgerService.GetStatus:output_type -> aitbc.ledger.v1.GetStatusResponse
+	3,  // 27: aitbc.ledger.v1.LedgerService.GetAccount:output_type -> aitbc.ledger.v1.GetAccountResponse
+	5,  // 28: aitbc.ledger.v1.LedgerService.GetAllowance:output_type -> aitbc.ledger.v1.GetAllowanceResponse
+	7,  // 29: aitbc.ledger.v1.LedgerService.ListStatementEntries:output_type -> aitbc.ledger.v1.ListStatementEntriesResponse
+	9,  // 30: aitbc.ledger.v1.LedgerService.GetMiner:output_type -> aitbc.ledger.v1.GetMinerResponse
+	11, // 31: aitbc.ledger.v1.LedgerService.ListMiners:output_type -> aitbc.ledger.v1.ListMinersResponse
+	13, // 32: aitbc.ledger.v1.LedgerService.GetOperator:output_type -> aitbc.ledger.v1.GetOperatorResponse
+	15, // 33: aitbc.ledger.v1.LedgerService.GetJob:output_type -> aitbc.ledger.v1.GetJobResponse
+	17, // 34: aitbc.ledger.v1.LedgerService.GetTransaction:output_type -> aitbc.ledger.v1.GetTransactionResponse
+	19, // 35: aitbc.ledger.v1.LedgerService.GetReceiptProof:output_type -> aitbc.ledger.v1.GetReceiptProofResponse
+	21, // 36: aitbc.ledger.v1.LedgerService.BroadcastTransaction:output_type -> aitbc.ledger.v1.BroadcastTransactionResponse
+	26, // [26:37] is the sub-list for method output_type
+	15, // [15:26] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_ledger_v1_ledger_service_proto_init() }
@@ -1362,7 +1498,7 @@ func file_aitbc_ledger_v1_ledger_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_ledger_v1_ledger_service_proto_rawDesc), len(file_aitbc_ledger_v1_ledger_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const (
 	LedgerService_GetStatus_FullMethodName            = "/aitbc.ledger.v1.LedgerService/GetStatus"
 	LedgerService_GetAccount_FullMethodName           = "/aitbc.ledger.v1.LedgerService/GetAccount"
 	LedgerService_GetAllowance_FullMethodName         = "/aitbc.ledger.v1.LedgerService/GetAllowance"
+	LedgerService_ListStatementEntries_FullMethodName = "/aitbc.ledger.v1.LedgerService/ListStatementEntries"
 	LedgerService_GetMiner_FullMethodName             = "/aitbc.ledger.v1.LedgerService/GetMiner"
 	LedgerService_ListMiners_FullMethodName           = "/aitbc.ledger.v1.LedgerService/ListMiners"
 	LedgerService_GetOperator_FullMethodName          = "/aitbc.ledger.v1.LedgerService/GetOperator"
@@ -45,6 +46,9 @@ type LedgerServiceClient interface {
 	GetAccount(ctx context.Context, in *GetAccountRequest, opts ...grpc.CallOption) (*GetAccountResponse, error)
 	// GetAllowance reads a client's grant to an operator. Errors: NOT_FOUND.
 	GetAllowance(ctx context.Context, in *GetAllowanceRequest, opts ...grpc.CallOption) (*GetAllowanceResponse, error)
+	// ListStatementEntries explains every unit of an account, newest first, from this node's history.
+	// Errors: none; an account that nothing is known of has no entries.
+	ListStatementEntries(ctx context.Context, in *ListStatementEntriesRequest, opts ...grpc.CallOption) (*ListStatementEntriesResponse, error)
 	// GetMiner reads a miner. Errors: NOT_FOUND.
 	GetMiner(ctx context.Context, in *GetMinerRequest, opts ...grpc.CallOption) (*GetMinerResponse, error)
 	// ListMiners gives the registered miners, by id.
@@ -100,6 +104,16 @@ func (c *ledgerServiceClient) GetAllowance(ctx context.Context, in *GetAllowance
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetAllowanceResponse)
 	err := c.cc.Invoke(ctx, LedgerService_GetAllowance_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ledgerServiceClient) ListStatementEntries(ctx context.Context, in *ListStatementEntriesRequest, opts ...grpc.CallOption) (*ListStatementEntriesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListStatementEntriesResponse)
+	err := c.cc.Invoke(ctx, LedgerService_ListStatementEntries_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -190,6 +204,9 @@ type LedgerServiceServer interface {
 	GetAccount(context.Context, *GetAccountRequest) (*GetAccountResponse, error)
 	// GetAllowance reads a client's grant to an operator. Errors: NOT_FOUND.
 	GetAllowance(context.Context, *GetAllowanceRequest) (*GetAllowanceResponse, error)
+	// ListStatementEntries explains every unit of an account, newest first, from this node's history.
+	// Errors: none; an account that nothing is known of has no entries.
+	ListStatementEntries(context.Context, *ListStatementEntriesRequest) (*ListStatementEntriesResponse, error)
 	// GetMiner reads a miner. Errors: NOT_FOUND.
 	GetMiner(context.Context, *GetMinerRequest) (*GetMinerResponse, error)
 	// ListMiners gives the registered miners, by id.
@@ -229,6 +246,9 @@ func (UnimplementedLedgerServiceServer) GetAccount(context.Context, *GetAccountR
 }
 func (UnimplementedLedgerServiceServer) GetAllowance(context.Context, *GetAllowanceRequest) (*GetAllowanceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetAllowance not implemented")
+}
+func (UnimplementedLedgerServiceServer) ListStatementEntries(context.Context, *ListStatementEntriesRequest) (*ListStatementEntriesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListStatementEntries not implemented")
 }
 func (UnimplementedLedgerServiceServer) GetMiner(context.Context, *GetMinerRequest) (*GetMinerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetMiner not implemented")
@@ -322,6 +342,24 @@ func _LedgerService_GetAllowance_Handler(srv interface{}, ctx context.Context, d
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(LedgerServiceServer).GetAllowance(ctx, req.(*GetAllowanceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LedgerService_ListStatementEntries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListStatementEntriesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LedgerServiceServer).ListStatementEntries(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LedgerService_ListStatementEntries_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LedgerServiceServer).ListStatementEntries(ctx, req.(*ListStatementEntriesRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -470,6 +508,10 @@ var LedgerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetAllowance",
 			Handler:    _LedgerService_GetAllowance_Handler,
+		},
+		{
+			MethodName: "ListStatementEntries",
+			Handler:    _LedgerService_ListStatementEntries_Handler,
 		},
 		{
 			MethodName: "GetMiner",
