@@ -71,7 +71,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	group.Add("the rest", run.Func(func(ctx context.Context) error {
 		onChain, err := s.onChain(ctx, p)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // told to stop, and so the ledger was not met
 		}
 		if err != nil {
 			return err
