@@ -73,15 +73,22 @@ func start(t *testing.T, url string, args ...string) *network.Network {
 		if err != nil {
 			t.Errorf("reading the network's log: %v", err)
 		}
-		// A process that is killed has no exit status that could tell.
-		if bytes.Contains(text, []byte("WARNING: DATA RACE")) {
-			t.Error("a data race in the network, see its log")
-		}
+		requireNoRace(t, text)
 		if t.Failed() {
 			t.Logf("log of the network:\n%s", text[max(0, len(text)-20_000):])
 		}
 	})
 	return n
+}
+
+// requireNoRace looks for the race detector's words in a process's output: one that is killed has no
+// exit status that could tell.
+func requireNoRace(t *testing.T, output []byte) {
+	t.Helper()
+	const words = 8_000 // of a report, which has the stacks of two goroutines and where they began
+	if at := bytes.Index(output, []byte("WARNING: DATA RACE")); at >= 0 {
+		t.Errorf("a data race:\n%s", output[at:min(len(output), at+words)])
+	}
 }
 
 // startWithEngine starts a network in front of the shared real engine.

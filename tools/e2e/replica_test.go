@@ -42,9 +42,7 @@ func startDaemon(t *testing.T, args ...string) *daemon {
 		_ = d.command.Wait()
 		require.NoError(t, output.Close())
 		text := d.log(t)
-		if strings.Contains(text, "WARNING: DATA RACE") {
-			t.Error("a data race in a daemon")
-		}
+		requireNoRace(t, []byte(text))
 		if t.Failed() {
 			t.Logf("log of %s:\n%s", args[0], text[max(0, len(text)-20_000):])
 		}

@@ -59,6 +59,12 @@ func (s *jobServer) WatchJob(r *coordinatorv1.WatchJobRequest, st coordinatorv1.
 		switch {
 		case errors.Is(err, io.EOF):
 			return out.finish()
+		case errors.Is(err, dispatch.ErrElsewhere):
+			// The watching goes on elsewhere on the same stream, but not beside what is still being sent.
+			if err := out.finish(); err != nil {
+				return err
+			}
+			return err
 		case err != nil:
 			return err
 		}

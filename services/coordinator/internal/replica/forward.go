@@ -80,7 +80,7 @@ func (m *Member) where(ctx context.Context, id aitbc.JobID, call func(*peer) err
 		if err == nil {
 			err = call(p)
 		}
-		if !isElsewhere(err) || ctx.Err() != nil {
+		if !isElsewhere(err, p != nil) || ctx.Err() != nil {
 			return err
 		}
 		again := time.NewTimer(pause)
@@ -136,11 +136,12 @@ func fromPeer(err error) error {
 	return err
 }
 
-// isElsewhere reports whether a call came to a place that does not have its job, or to a dead end.
-func isElsewhere(err error) bool {
+// isElsewhere reports whether a call came to a place that does not have its job, or to a dead end. A
+// peer says so by the reason of an overload; here that is what it is.
+func isElsewhere(err error, atPeer bool) bool {
 	var e *apierr.Error
 	return errors.Is(err, dispatch.ErrElsewhere) ||
-		errors.As(err, &e) && e.Reason == coordinatorv1.ErrorReason_ERROR_REASON_OVERLOADED
+		atPeer && errors.As(err, &e) && e.Reason == coordinatorv1.ErrorReason_ERROR_REASON_OVERLOADED
 }
 
 // Stream passes a watching on to the replica that has the job, and on again when that changes.
