@@ -201,6 +201,8 @@ func TestACallOverItsTimeIsAbandoned(t *testing.T) {
 func TestRoutesComeFromTheContract(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []gateway.Route{
+		{Verb: "POST", Pattern: "/v1/drain", Method: "/aitbc.miner.v1.MinerService/DrainMiner"},
+		{Verb: "GET", Pattern: "/v1/earnings", Method: "/aitbc.miner.v1.MinerService/GetEarnings"},
 		{Verb: "POST", Pattern: "/v1/jobs/assign", Method: "/aitbc.miner.v1.MinerService/AssignJob"},
 		{Verb: "GET", Pattern: "/v1/status", Method: "/aitbc.miner.v1.MinerService/GetStatus"},
 	}, serve(t, false, true).gateway.Routes())

@@ -86,7 +86,7 @@ func ask(ctx context.Context, client openai.Client, question string) (found, err
 		f.Models = append(f.Models, models.Current().ID)
 	}
 
-	params.Model = "no-such-model"
+	params.Model, params.StreamOptions = "no-such-model", openai.ChatCompletionStreamOptionsParam{}
 	_, err = client.Chat.Completions.New(ctx, params)
 	var refused *openai.Error
 	if !errors.As(err, &refused) {
