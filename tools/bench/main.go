@@ -7,8 +7,11 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -16,13 +19,15 @@ import (
 type options struct {
 	bin  string
 	runs int
+	jobs int
 }
 
 func main() {
 	var o options
-	part := flag.String("part", "path", "what to measure: path, stream, surfaces")
+	part := flag.String("part", "path", "what to measure: path, stream, surfaces, fair")
 	flag.StringVar(&o.bin, "bin", "bin", "folder with aitbcd")
 	flag.IntVar(&o.runs, "runs", 200, "measured jobs")
+	flag.IntVar(&o.jobs, "jobs", 3000, "fair: jobs that one client queues")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -33,9 +38,12 @@ func main() {
 }
 
 func measure(ctx context.Context, part string, o options) error {
-	parts := map[string]func(context.Context, options) ([]figure, error){"path": pathPart, "stream": streamPart, surfacesName: surfacesPart}
+	parts := map[string]func(context.Context, options) ([]figure, error){
+		"path": pathPart, "stream": streamPart, surfacesName: surfacesPart,
+		"fair": fairPart,
+	}
 	if parts[part] == nil {
-		return fmt.Errorf("unknown part %q: there are path, stream and surfaces", part)
+		return fmt.Errorf("unknown part %q: there are %s", part, strings.Join(slices.Sorted(maps.Keys(parts)), ", "))
 	}
 	figures, err := parts[part](ctx, o)
 	if err != nil {
