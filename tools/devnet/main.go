@@ -68,7 +68,7 @@ func run(ctx context.Context, s settings) (err error) {
 		Program: filepath.Join(s.bin, "aitbcd"), State: state, EngineURL: served.URL(), FixedPorts: true, Args: s.args,
 	})
 	if err != nil {
-		return fmt.Errorf("%w\nFlags for the network go into ARGS: make run ARGS='--rest-listen 127.0.0.1:28000'", err)
+		return fmt.Errorf("%w\nFlags for the network go into ARGS: make run ARGS='--rest-listen 127.0.0.1:28000'. State of an older version goes with: make clean", err)
 	}
 	defer func() { err = errors.Join(err, n.Stop()) }()
 	fmt.Printf("network: up, state in %s, log in %s\n\n", s.state, n.LogFile())
