@@ -18,7 +18,9 @@ import (
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, schemasOf(t))
+	schemas := schemasOf(t)
+	storetest.Run(t, schemas)
+	storetest.RunShared(t, schemas)
 }
 
 func BenchmarkJobs(b *testing.B) { storetest.Bench(b, schemasOf(b)) }

@@ -151,9 +151,6 @@ func testJoin(t *testing.T, db Database) {
 
 // testReplicas is for databases that several stores share.
 func testReplicas(t *testing.T, db Database) {
-	if db.Replicas < 2 {
-		t.Skip("one replica at a time")
-	}
 	join := func(name string, lifetime time.Duration) (store.Store, store.Membership) {
 		st := db.Open(t)
 		m, err := st.Join(t.Context(), store.Replica{Name: name, Address: name}, lifetime)

@@ -53,7 +53,6 @@ func Run(t *testing.T, empty func(t testing.TB) Database) {
 		{"what miners hold is found", testHeld},
 		{"a client's escrows are summed", testEscrows},
 		{"a replica that is alone does everything", testJoin},
-		{"replicas take over from each other, and who was left behind is fenced", testReplicas},
 		{"prompts and results are deleted in the order of the ends", testPurge},
 		{"API keys", testKeys},
 		{"account keys", testAccountKeys},
@@ -72,6 +71,16 @@ func Run(t *testing.T, empty func(t testing.TB) Database) {
 	t.Run("random changes leave what a map would hold", func(t *testing.T) {
 		t.Parallel()
 		testModel(t, empty)
+	})
+}
+
+// RunShared holds a database that several stores may have open at once to what Run does not ask of one
+// that only one may have.
+func RunShared(t *testing.T, empty func(t testing.TB) Database) {
+	t.Helper()
+	t.Run("replicas take over from each other, and who was left behind is fenced", func(t *testing.T) {
+		t.Parallel()
+		testReplicas(t, empty(t))
 	})
 }
 
