@@ -68,6 +68,7 @@ func inWorld(t *testing.T, change func(*dispatch.Config), test func(*testing.T, 
 	path := filepath.Join(t.TempDir(), "coordinator.db")
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, path: path, ledger: newLedgerFake(), config: dispatch.DefaultConfig(chain)}
+		w.config.Scheduler.NewcomerShare = 0 // no choice by lot: a test says who is chosen
 		if change != nil {
 			change(&w.config)
 		}
