@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -23,7 +24,7 @@ const keysTimeout = 20 * time.Second
 
 func newKeys() *cobra.Command {
 	k := &keysCommand{config: coordinator.DefaultConfig()}
-	cmd := &cobra.Command{Use: "keys", Short: "Make, fund, list and revoke API keys"}
+	cmd := &cobra.Command{Use: "keys", Short: "Make, fund, list, rotate and revoke API keys"}
 	f := cmd.PersistentFlags()
 	config.AddFileFlag(f)
 	f.StringVar(&k.config.StateDir, "state", defaultState(), "the coordinator's state folder")
@@ -32,7 +33,7 @@ func newKeys() *cobra.Command {
 	f.StringVar(&k.config.OperatorKey, "operator-key", "", "the operator's ledger key (default: keys/operator.key in the state folder)")
 	f.StringSliceVar(&k.config.LedgerURLs, "ledger-url", k.config.LedgerURLs, "CometBFT JSON-RPC of ledger nodes; the next one is called when one fails or makes no blocks")
 	f.StringVarP(&k.output, "output", "o", "text", "text or json")
-	cmd.AddCommand(k.create(), k.fund(), k.list(), k.revoke())
+	cmd.AddCommand(k.create(), k.fund(), k.list(), k.rotate(), k.revoke())
 	return cmd
 }
 
@@ -65,13 +66,15 @@ func (k *keysCommand) create() *cobra.Command {
 	var (
 		r             coordinator.KeyRequest
 		account, fund string
+		spend         string
 	)
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Make an API key; it is printed once",
 		Long: `Makes an API key. For a client without --account a ledger account is made too: its key is kept here, sealed
 (custodial), it gets --fund from the operator, and allows the operator to escrow it. A client with an account of its own grants
-that allowance itself. While a job runs, a default job holds 6aitbc: fund more than that, or have clients set --max-price.`,
+that allowance itself. While a job runs, a default job holds 6aitbc: fund more than that, or have clients set --max-price.
+A reader may read what a client of the account may, and submits nothing.`,
 		Args: requireNoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
@@ -82,6 +85,9 @@ that allowance itself. While a job runs, a default job holds 6aitbc: fund more t
 			}
 			if r.Fund, err = aitbc.ParseAmount(fund); err != nil {
 				return fmt.Errorf("--fund: %w", err)
+			}
+			if r.SpendPerDay, err = aitbc.ParseAmount(spend); err != nil {
+				return fmt.Errorf("--spend-per-day: %w", err)
 			}
 			return k.run(cmd, func(ctx context.Context, keys *coordinator.Keys) error {
 				made, err := keys.Create(ctx, r)
@@ -94,10 +100,34 @@ that allowance itself. While a job runs, a default job holds 6aitbc: fund more t
 	}
 	f := cmd.Flags()
 	f.StringVar(&r.Name, "name", "", "what to call it in lists")
-	f.StringVar(&r.Scope, "scope", "client", "client, miner or admin")
+	f.StringVar(&r.Scope, "scope", "client", "client, reader, miner or admin")
 	f.StringVar(&account, "account", "", "the ledger account it belongs to")
 	f.StringVar(&fund, "fund", "0aitbc", "tokens to send from the operator to the account")
 	f.DurationVar(&r.Life, "life", 0, "how long it is valid; 0: until revoked")
+	f.StringSliceVar(&r.Models, "models", nil, "the models that its jobs may ask for; none: all")
+	f.StringVar(&spend, "spend-per-day", "0aitbc", "what its jobs of one day (UTC) may cost; 0aitbc: no limit")
+	return cmd
+}
+
+func (k *keysCommand) rotate() *cobra.Command {
+	var grace, life time.Duration
+	cmd := &cobra.Command{
+		Use:   "rotate KEY_ID",
+		Short: "Make a key's successor, which is printed once; both work for a while",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return k.run(cmd, func(ctx context.Context, keys *coordinator.Keys) error {
+				made, err := keys.Rotate(ctx, args[0], grace, life)
+				if err != nil {
+					return err
+				}
+				return k.printNew(cmd.OutOrStdout(), made)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.DurationVar(&grace, "grace", coordinator.DefaultKeyGrace, "how long the old key goes on working")
+	f.DurationVar(&life, "life", 0, "how long the new one is valid; 0: as long as the old one was given")
 	return cmd
 }
 
@@ -157,23 +187,22 @@ func (k *keysCommand) printList(w io.Writer, infos []coordinator.KeyInfo) error 
 		return json.NewEncoder(w).Encode(infos)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "KEY ID\tNAME\tSCOPE\tACCOUNT\tCREATED\tSTATE")
+	fmt.Fprintln(table, "KEY ID\tNAME\tSCOPE\tACCOUNT\tCREATED\tSTATE\tEXPIRES\tMODELS\tSPENT TODAY")
 	for _, info := range infos {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", info.ID, info.Name, info.Scope, info.Account,
-			info.CreatedAt.Format(time.RFC3339), keyState(info, time.Now()))
+		expires, models, spent := "never", "all", "-"
+		if !info.ExpiresAt.IsZero() {
+			expires = info.ExpiresAt.Format(time.RFC3339)
+		}
+		if len(info.Models) > 0 {
+			models = strings.Join(info.Models, ",")
+		}
+		if info.SpendPerDay != nil {
+			spent = info.SpentToday.String() + " of " + info.SpendPerDay.String()
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", info.ID, info.Name, info.Scope, info.Account,
+			info.CreatedAt.Format(time.RFC3339), info.State, expires, models, spent)
 	}
 	return table.Flush()
-}
-
-func keyState(info coordinator.KeyInfo, now time.Time) string {
-	switch {
-	case !info.RevokedAt.IsZero():
-		return "revoked"
-	case !info.ExpiresAt.IsZero() && now.After(info.ExpiresAt):
-		return "expired"
-	default:
-		return "live"
-	}
 }
 
 func (k *keysCommand) revoke() *cobra.Command {

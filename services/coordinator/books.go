@@ -3,7 +3,6 @@ package coordinator
 import (
 	"context"
 	"crypto/ed25519"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/replica"
 	"github.com/aitbc/aitbc/services/coordinator/internal/session"
 	"github.com/aitbc/aitbc/services/coordinator/internal/settlement"
+	"github.com/aitbc/aitbc/services/internal/apierr"
 )
 
 // The values of Config.Ledger.
@@ -83,9 +83,14 @@ func (s *Service) inFleet(p *parts) books {
 // noLedger is custody.Ledger where there is none.
 type noLedger struct{}
 
-var errNoLedger = errors.New("there is no ledger (--ledger none): nothing costs anything, and there are no tokens to send")
+var errNoLedger error = apierr.InvalidField("fund", "cannot be sent: there is no ledger (--ledger none): nothing costs anything, and there are no tokens to send")
 
 // Execute implements custody.Ledger.
 func (noLedger) Execute(context.Context, ledger.Signer, ...*ledgerv1.Message) error {
 	return errNoLedger
+}
+
+// Account implements custody.Ledger.
+func (noLedger) Account(context.Context, aitbc.AccountID) (*ledgerv1.LedgerAccount, error) {
+	return nil, errNoLedger
 }

@@ -12,16 +12,20 @@ import (
 	"time"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
+	"github.com/aitbc/aitbc/services/coordinator/internal/auth"
 	"github.com/aitbc/aitbc/services/coordinator/internal/custody"
 	"github.com/aitbc/aitbc/services/coordinator/internal/ledger"
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
 )
 
+// DefaultKeyGrace is how long a rotated key usually works beside its successor.
+const DefaultKeyGrace = custody.DefaultGrace
+
 // KeyRequest is what an API key is wanted for.
 type KeyRequest struct {
 	// Name is for people.
 	Name string
-	// Scope is client, miner or admin.
+	// Scope is client, reader, miner or admin.
 	Scope string
 	// Account is whose it is; zero: the operator's for an admin, a new custodial one for a client.
 	Account aitbc.AccountID
@@ -29,17 +33,26 @@ type KeyRequest struct {
 	Fund aitbc.Amount
 	// Life is how long it is valid; 0: until revoked.
 	Life time.Duration
+	// Models are the models that its jobs may ask for; none: all. SpendPerDay is what its jobs of one
+	// day (UTC) may cost; 0: no limit.
+	Models      []string
+	SpendPerDay aitbc.Amount
 }
 
 // KeyInfo is a key without its secret.
 type KeyInfo struct {
-	ID        string          `json:"key_id"`
-	Name      string          `json:"name"`
-	Scope     string          `json:"scope"`
-	Account   aitbc.AccountID `json:"account_id"`
-	CreatedAt time.Time       `json:"created_at"`
-	ExpiresAt time.Time       `json:"expires_at,omitzero"`
-	RevokedAt time.Time       `json:"revoked_at,omitzero"`
+	ID          string          `json:"key_id"`
+	Name        string          `json:"name"`
+	Scope       string          `json:"scope"`
+	Account     aitbc.AccountID `json:"account_id"`
+	State       string          `json:"state"`
+	Models      []string        `json:"models,omitempty"`
+	SpendPerDay *aitbc.Amount   `json:"spend_per_day,omitempty"`
+	SpentToday  *aitbc.Amount   `json:"spent_today,omitempty"`
+	Line        string          `json:"line"`
+	CreatedAt   time.Time       `json:"created_at"`
+	ExpiresAt   time.Time       `json:"expires_at,omitzero"`
+	RevokedAt   time.Time       `json:"revoked_at,omitzero"`
 }
 
 // NewKey is a key that was just made.
@@ -80,15 +93,57 @@ func (k *Keys) Close() error { return k.store.Close() }
 // Create makes a key and, for a client without an account of its own, a custodial account. It
 // returns when everything is committed.
 func (k *Keys) Create(ctx context.Context, r KeyRequest) (NewKey, error) {
+	terms := auth.Terms{
+		Name: r.Name, Scope: store.Scope(r.Scope), Account: r.Account, SpendPerDay: r.SpendPerDay, Life: r.Life,
+	}
+	for _, model := range r.Models {
+		terms.Models = append(terms.Models, aitbc.FullModelName(model))
+	}
 	var made NewKey
-	err := k.onLedger(ctx, func(issuer *custody.Issuer) error {
-		issued, err := issuer.Create(ctx, custody.Request{
-			Name: r.Name, Scope: store.Scope(r.Scope), Account: r.Account, Fund: r.Fund, Life: r.Life, Now: time.Now(),
-		})
-		made = NewKey{Secret: issued.Secret, KeyInfo: keyInfo(issued.Key), Custodial: issued.Custodial}
+	create := func(issuer *custody.Issuer) error {
+		issued, err := issuer.Create(ctx, custody.Request{Terms: terms, Fund: r.Fund, Now: time.Now()})
+		if err != nil {
+			return err
+		}
+		made, err = k.newKey(ctx, issued)
 		return err
-	})
-	return made, err
+	}
+	return made, k.onLedger(ctx, create)
+}
+
+// Rotate makes a key's successor; the key goes on working for the grace time. Life is the new one's; 0:
+// as long as the old one was given.
+func (k *Keys) Rotate(ctx context.Context, id string, grace, life time.Duration) (NewKey, error) {
+	issuer, err := k.issuer()
+	if err != nil {
+		return NewKey{}, err
+	}
+	issued, _, err := issuer.Rotate(ctx, custody.Rotation{KeyID: id, Grace: grace, Life: life, Now: time.Now()})
+	if err != nil {
+		return NewKey{}, err
+	}
+	return k.newKey(ctx, issued)
+}
+
+func (k *Keys) newKey(ctx context.Context, issued custody.Issued) (NewKey, error) {
+	info, err := k.info(ctx, issued.Key, time.Now())
+	return NewKey{Secret: issued.Secret, KeyInfo: info, Custodial: issued.Custodial}, err
+}
+
+// issuer is one that needs no ledger.
+func (k *Keys) issuer() (*custody.Issuer, error) {
+	operator, err := k.cfg.loadOperator()
+	if err != nil {
+		return nil, err
+	}
+	vault, err := custody.OpenVault(filepath.Join(k.cfg.StateDir, custody.KeyFile), k.store)
+	if err != nil {
+		return nil, err
+	}
+	account := aitbc.AccountOf(operator.Public().(ed25519.PublicKey))
+	return &custody.Issuer{
+		Keys: k.store, Vault: vault, Ledger: noLedger{}, Operator: ledger.Signer{Account: account, Key: operator},
+	}, nil
 }
 
 // Fund sends tokens from the operator to an account, and lets a custodial one be spent from. It
@@ -99,21 +154,14 @@ func (k *Keys) Fund(ctx context.Context, account aitbc.AccountID, amount aitbc.A
 
 // onLedger does work with the ledger, once it is sure that it is the operator's.
 func (k *Keys) onLedger(ctx context.Context, work func(*custody.Issuer) error) (err error) {
-	operator, err := k.cfg.loadOperator()
-	if err != nil {
-		return err
-	}
-	vault, err := custody.OpenVault(filepath.Join(k.cfg.StateDir, custody.KeyFile), k.store)
+	issuer, err := k.issuer()
 	if err != nil {
 		return err
 	}
 	if k.cfg.Ledger == LedgerNone {
-		account := aitbc.AccountOf(operator.Public().(ed25519.PublicKey))
-		return work(&custody.Issuer{
-			Keys: k.store, Vault: vault, Ledger: noLedger{}, Operator: ledger.Signer{Account: account, Key: operator},
-		})
+		return work(issuer)
 	}
-	s := &Service{cfg: k.cfg, deps: Deps{Logger: k.log}, operator: operator}
+	s := &Service{cfg: k.cfg, deps: Deps{Logger: k.log}, operator: issuer.Operator.Key}
 	client, err := s.ledgerClient()
 	if err != nil {
 		return err
@@ -130,9 +178,8 @@ func (k *Keys) onLedger(ctx context.Context, work func(*custody.Issuer) error) (
 		return fmt.Errorf("the ledger at %s (chain %s) does not know this operator: is --ledger-url this coordinator's ledger? %w",
 			strings.Join(k.cfg.LedgerURLs, ","), head.ChainID, err)
 	}
-	return work(&custody.Issuer{
-		Keys: k.store, Vault: vault, Ledger: client, Operator: ledger.Signer{Account: s.Operator(), Key: operator},
-	})
+	issuer.Ledger = client
+	return work(issuer)
 }
 
 // List lists all keys, by id.
@@ -143,7 +190,9 @@ func (k *Keys) List(ctx context.Context) ([]KeyInfo, error) {
 	}
 	infos := make([]KeyInfo, len(stored))
 	for i, key := range stored {
-		infos[i] = keyInfo(key)
+		if infos[i], err = k.info(ctx, key, time.Now()); err != nil {
+			return nil, err
+		}
 	}
 	return infos, nil
 }
@@ -157,9 +206,18 @@ func (k *Keys) Revoke(ctx context.Context, id string) error {
 	return err
 }
 
-func keyInfo(key store.Key) KeyInfo {
-	return KeyInfo{
-		ID: key.ID, Name: key.Name, Scope: string(key.Scope), Account: key.Account,
+func (k *Keys) info(ctx context.Context, key store.Key, now time.Time) (KeyInfo, error) {
+	info := KeyInfo{
+		ID: key.ID, Name: key.Name, Scope: string(key.Scope), Account: key.Account, State: custody.StateOf(key, now), Models: key.Models, Line: key.Line,
 		CreatedAt: key.CreatedAt, ExpiresAt: key.ExpiresAt, RevokedAt: key.RevokedAt,
 	}
+	if key.SpendPerDay == 0 {
+		return info, nil
+	}
+	spent, err := k.store.SpentOf(ctx, key.Line, store.DayOf(now))
+	if err != nil {
+		return info, err
+	}
+	info.SpendPerDay, info.SpentToday = &key.SpendPerDay, &spent
+	return info, nil
 }

@@ -167,7 +167,7 @@ func (s *Service) buildFaces(ctx context.Context, p *parts, listeners ports, b b
 	if p.server, err = rpc.NewServer(listeners.grpc, options); err != nil {
 		return err
 	}
-	if err := s.register(p, b); err != nil {
+	if err := s.register(p, b, options.Authorizer.(*auth.Authorizer)); err != nil {
 		return err
 	}
 	if p.conn, err = p.server.Conn(); err != nil {
@@ -205,9 +205,9 @@ func (s *Service) rpcOptions(p *parts, calls *obs.RPC) (rpc.Options, error) {
 	return rpc.Options{Logger: s.deps.Logger, Metrics: calls, Authorizer: authorizer, Limiter: limiter, TLS: security, Unary: p.member.Unary, Stream: p.member.Stream}, nil
 }
 
-func (s *Service) register(p *parts, b books) error {
+func (s *Service) register(p *parts, b books, authorizer *auth.Authorizer) error {
 	err := api.Register(p.server, api.Deps{
-		Jobs: p.dispatcher, Leases: p.dispatcher, Network: replica.Network{Network: p.dispatcher, Member: p.member}, Reader: p.store, Ledger: b.accounts, Statements: b.statements,
+		Jobs: p.dispatcher, Leases: p.dispatcher, Keys: s.keyring(p, authorizer), Network: replica.Network{Network: p.dispatcher, Member: p.member}, Reader: p.store, Ledger: b.accounts, Statements: b.statements,
 		Watches: p.dispatcher, Senders: &p.senders, Stopping: p.leaving,
 		ChainID: b.chainID, Operator: s.publicKey(),
 	})

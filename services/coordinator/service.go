@@ -133,7 +133,7 @@ func (s *Service) putFixedKeys(ctx context.Context, keys store.Keys) error {
 		}
 		err = keys.PutKey(ctx, store.Key{
 			Hash: auth.HashKey(k.Key), ID: "key_" + k.Name, Name: k.Name, Scope: store.Scope(k.Scope), Account: k.Account,
-			CreatedAt: time.Now().UTC().Truncate(time.Microsecond),
+			CreatedAt: time.Now().UTC().Truncate(time.Microsecond), Line: "key_" + k.Name,
 		})
 		if err != nil {
 			return fmt.Errorf("put key %s: %w", k.Name, err)

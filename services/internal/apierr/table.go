@@ -70,6 +70,9 @@ var table = [...]Row{
 	{coordinatorv1.ErrorReason_ERROR_REASON_ASSIGNMENT_MISMATCH, codes.FailedPrecondition, http.StatusConflict, false, "Send the job's own type, prompt and model, or the right job id."},
 	{coordinatorv1.ErrorReason_ERROR_REASON_COORDINATOR_UNAVAILABLE, codes.Unavailable, http.StatusServiceUnavailable, true, "Wait until GET /v1/status of the miner says connected."},
 	{coordinatorv1.ErrorReason_ERROR_REASON_ACCOUNT_NOT_FOUND, codes.NotFound, http.StatusNotFound, false, "Check the address; an account exists from its first transfer on."},
+	{coordinatorv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED, codes.PermissionDenied, http.StatusForbidden, false, "Ask for a model that the key is for (the metadata's models), or use another key."},
+	{coordinatorv1.ErrorReason_ERROR_REASON_SPEND_LIMIT, codes.ResourceExhausted, http.StatusTooManyRequests, true, "Lower max_price, wait for running jobs to give back what they do not use, or come back when the day (UTC) is over: Retry-After."},
+	{coordinatorv1.ErrorReason_ERROR_REASON_KEY_NOT_FOUND, codes.NotFound, http.StatusNotFound, false, "Choose one of GET /v1/keys."},
 }
 
 // RowOf gives a reason's row; an unknown reason has INTERNAL's.

@@ -11,6 +11,7 @@ import (
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/coordinator/internal/custody"
 	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 	"github.com/aitbc/aitbc/services/coordinator/internal/scheduler"
@@ -22,6 +23,9 @@ type Jobs interface {
 	// Submit makes a job durable and starts its escrow; a repeated request id gives the first job.
 	// Errors: those of the contract's SubmitJob.
 	Submit(ctx context.Context, r dispatch.SubmitRequest) (job.Job, error)
+	// Available gives what another such job could cost at most, and whether jobs cost anything. Errors:
+	// LEDGER_UNAVAILABLE.
+	Available(ctx context.Context, r dispatch.SubmitRequest) (available aitbc.Amount, priced bool, err error)
 	// Cancel ends a live job of this client. Errors: JOB_NOT_FOUND, WRONG_STATE.
 	Cancel(ctx context.Context, client aitbc.AccountID, id aitbc.JobID) (job.Job, error)
 	// Quote says how a job would fare. Errors: INVALID_FIELD, LEDGER_UNAVAILABLE.
@@ -54,6 +58,16 @@ type Network interface {
 	ExplainMiner(id aitbc.AccountID) (dispatch.MinerExplanation, error)
 }
 
+// Keys makes and ends API keys; *custody.Issuer is one, and one that revokes must make it count at once.
+type Keys interface {
+	// Create, Rotate and Revoke are *custody.Issuer's.
+	Create(ctx context.Context, r custody.Request) (custody.Issued, error)
+	Rotate(ctx context.Context, r custody.Rotation) (issued custody.Issued, replaced store.Key, err error)
+	Revoke(ctx context.Context, id string, now time.Time) (store.Key, error)
+	// List lists all keys, by id.
+	List(ctx context.Context) ([]store.Key, error)
+}
+
 // Reader reads stored jobs; store.Store is one.
 type Reader interface {
 	Job(ctx context.Context, id aitbc.JobID) (job.Job, error)
@@ -61,6 +75,8 @@ type Reader interface {
 	Jobs(ctx context.Context, q store.JobQuery) ([]job.Job, error)
 	// Escrows gives what is in escrow for a client's jobs that are not done, and what waits to be.
 	Escrows(ctx context.Context, client aitbc.AccountID) (escrowed, waiting aitbc.Amount, err error)
+	// SpentOf reads what counts as spent of a budget on a day.
+	SpentOf(ctx context.Context, budget string, day store.Day) (aitbc.Amount, error)
 }
 
 var (
@@ -74,6 +90,7 @@ var (
 type Deps struct {
 	Jobs    Jobs
 	Leases  Leases
+	Keys    Keys
 	Network Network
 	Reader  Reader
 	Watches Watches
@@ -92,12 +109,13 @@ type Deps struct {
 
 // Register puts all handlers on the server.
 func Register(server grpc.ServiceRegistrar, d Deps) error {
-	if d.Jobs == nil || d.Leases == nil || d.Network == nil || d.Reader == nil || d.Ledger == nil ||
+	if d.Jobs == nil || d.Leases == nil || d.Keys == nil || d.Network == nil || d.Reader == nil || d.Ledger == nil ||
 		d.Watches == nil || d.Senders == nil || d.Stopping == nil || len(d.Operator) != ed25519.PublicKeySize {
-		return errors.New("api: jobs, leases, network, reader, watches, senders, stopping, ledger and the operator's key are required")
+		return errors.New("api: jobs, leases, keys, network, reader, watches, senders, stopping, ledger and the operator's key are required")
 	}
 	coordinatorv1.RegisterJobServiceServer(server, &jobServer{deps: d})
 	coordinatorv1.RegisterLeaseServiceServer(server, &leaseServer{deps: d})
+	coordinatorv1.RegisterKeyServiceServer(server, &keyServer{deps: d})
 	coordinatorv1.RegisterReceiptServiceServer(server, &receiptServer{deps: d})
 	coordinatorv1.RegisterNetworkServiceServer(server, &networkServer{deps: d})
 	return nil

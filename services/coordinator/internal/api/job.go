@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"google.golang.org/protobuf/proto"
+
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
@@ -23,7 +25,7 @@ func (s *jobServer) SubmitJob(ctx context.Context, r *coordinatorv1.SubmitJobReq
 	if err != nil {
 		return nil, err
 	}
-	request, err := submitRequest(who.Account, r)
+	request, err := submitRequest(who, r)
 	if err != nil {
 		return nil, err
 	}
@@ -31,11 +33,16 @@ func (s *jobServer) SubmitJob(ctx context.Context, r *coordinatorv1.SubmitJobReq
 	if err != nil {
 		return nil, err
 	}
-	return &coordinatorv1.SubmitJobResponse{
+	answer := &coordinatorv1.SubmitJobResponse{
 		JobId:       j.ID.String(),
 		Status:      string(j.Status()),
 		SubmittedAt: stamp(j.SubmittedAt),
-	}, nil
+	}
+	// The job is durable: that nothing can be said of money now must not look as if it were not.
+	if available, priced, err := s.deps.Jobs.Available(ctx, request); priced && err == nil {
+		answer.Available = proto.String(available.String())
+	}
+	return answer, nil
 }
 
 // GetJob implements JobService.

@@ -78,7 +78,7 @@ func hasReceipt(j job.Job) bool {
 
 func isParty(j job.Job, who auth.Principal) bool {
 	switch who.Scope {
-	case store.ScopeClient:
+	case store.ScopeClient, store.ScopeReader:
 		return j.Order.Client == who.Account
 	case store.ScopeMiner:
 		return j.Miner == who.Account

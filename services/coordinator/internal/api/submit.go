@@ -2,17 +2,20 @@ package api
 
 import (
 	"crypto/ed25519"
+	"strings"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/coordinator/internal/auth"
 	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
 	"github.com/aitbc/aitbc/services/internal/apierr"
 )
 
 // submitRequest translates a submission. Its fields are in their ranges already.
-func submitRequest(client aitbc.AccountID, r *coordinatorv1.SubmitJobRequest) (dispatch.SubmitRequest, error) {
+func submitRequest(who auth.Principal, r *coordinatorv1.SubmitJobRequest) (dispatch.SubmitRequest, error) {
 	request := dispatch.SubmitRequest{
-		Client:    client,
+		Client:    who.Account,
+		Budget:    dispatch.Budget{Line: who.Line, PerDay: who.SpendPerDay},
 		RequestID: r.GetRequestId(),
 		Type:      r.GetType(),
 		Model:     r.GetModel(),
@@ -22,7 +25,10 @@ func submitRequest(client aitbc.AccountID, r *coordinatorv1.SubmitJobRequest) (d
 		Execution: r.GetTimeouts().GetExecution().AsDuration(),
 		Total:     r.GetTimeouts().GetTotal().AsDuration(),
 	}
-	var err error
+	err := mayAsk(who, dispatch.FullName(r.GetModel()))
+	if err != nil {
+		return request, err
+	}
 	if request.Prompt, err = content(r); err != nil {
 		return request, err
 	}
@@ -37,6 +43,16 @@ func submitRequest(client aitbc.AccountID, r *coordinatorv1.SubmitJobRequest) (d
 	}
 	request.Order, err = signedOrder(r.GetOrder())
 	return request, err
+}
+
+// mayAsk refuses a model that the key is not for.
+func mayAsk(who auth.Principal, model string) error {
+	if who.MayAsk(model) {
+		return nil
+	}
+	models := strings.Join(who.Models, ",")
+	return apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED, "this API key is not for the model %s, only for %s", model, models).
+		With("model", model).With("models", models)
 }
 
 func maxPrice(text string) (aitbc.Amount, error) {

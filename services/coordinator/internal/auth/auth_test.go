@@ -2,7 +2,9 @@ package auth_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -42,8 +44,12 @@ func (r *ring) KeyByHash(_ context.Context, hash aitbc.Hash) (store.Key, error) 
 
 func (r *ring) add(t *testing.T, scope store.Scope, life time.Duration) (string, store.Key) {
 	t.Helper()
-	secret, key, err := auth.Issue(scope, "a name", aitbc.AccountID{1}, time.Now(), life)
+	id, err := auth.NewKeyID(time.Now())
 	require.NoError(t, err)
+	secret := auth.Secret(scope, [32]byte([]byte(rand.Text() + "and six")))
+	key := auth.Terms{
+		Name: "a name", Scope: scope, Account: aitbc.AccountID{1}, Models: []string{"tiny:latest"}, SpendPerDay: 5, Life: life,
+	}.Key(id, secret, time.Now())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.keys[key.Hash] = key
@@ -76,7 +82,12 @@ func TestAGoodKeyGivesItsPrincipal(t *testing.T) {
 	require.NoError(t, err)
 	principal, ok := auth.From(ctx)
 	require.True(t, ok)
-	require.Equal(t, auth.Principal{KeyID: key.ID, Scope: store.ScopeClient, Account: aitbc.AccountID{1}}, principal)
+	require.Equal(t, auth.Principal{
+		KeyID: key.ID, Scope: store.ScopeClient, Account: aitbc.AccountID{1}, Line: key.ID, Models: []string{"tiny:latest"}, SpendPerDay: 5,
+	}, principal)
+	require.True(t, principal.MayAsk("tiny:latest"))
+	require.False(t, principal.MayAsk("tiny:other"))
+	require.True(t, auth.Principal{}.MayAsk("any"))
 }
 
 func TestAMethodWithoutARuleIsRefused(t *testing.T) {
@@ -150,20 +161,23 @@ func TestAStoreThatFailsIsNoBadKey(t *testing.T) {
 	require.NotContains(t, err.Error(), "anything", "keys are never logged")
 }
 
-func TestIssuedKeysDiffer(t *testing.T) {
+func TestAKeyIsItsSecretsHash(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 678_901_234, time.UTC)
-	first, one, err := auth.Issue(store.ScopeMiner, "n", aitbc.AccountID{1}, now, time.Hour)
+	id, err := auth.NewKeyID(now)
 	require.NoError(t, err)
-	second, two, err := auth.Issue(store.ScopeMiner, "n", aitbc.AccountID{1}, now, 0)
+	other, err := auth.NewKeyID(now)
 	require.NoError(t, err)
-	require.NotEqual(t, first, second)
-	require.NotEqual(t, one.ID, two.ID)
-	require.Regexp(t, "^miner_[a-z2-7]{26}$", first)
-	require.Equal(t, auth.HashKey(first), one.Hash)
-	require.Equal(t, now.Truncate(time.Microsecond), one.CreatedAt)
-	require.Equal(t, one.CreatedAt.Add(time.Hour), one.ExpiresAt)
-	require.Zero(t, two.ExpiresAt)
+	require.NotEqual(t, id, other)
+	secret := auth.Secret(store.ScopeMiner, [32]byte{31: 1})
+	require.Equal(t, "miner_"+strings.Repeat("a", 26), secret, "130 bits are shown")
+	require.NotEqual(t, secret, auth.Secret(store.ScopeMiner, [32]byte{1}))
+	key := auth.Terms{Scope: store.ScopeMiner, Name: "n", Account: aitbc.AccountID{1}, Life: time.Hour}.Key(id, secret, now)
+	require.Equal(t, auth.HashKey(secret), key.Hash)
+	require.Equal(t, id, key.Line)
+	require.Equal(t, now.Truncate(time.Microsecond), key.CreatedAt)
+	require.Equal(t, key.CreatedAt.Add(time.Hour), key.ExpiresAt)
+	require.Zero(t, auth.Terms{}.Key(id, secret, now).ExpiresAt)
 }
 
 func TestBucketsFillUpAgain(t *testing.T) {

@@ -106,7 +106,9 @@ func (a *Authorizer) Authorize(ctx context.Context, method string) (context.Cont
 	if !rule.allows(key.Scope) {
 		return nil, scopeMissing(rule, key.Scope)
 	}
-	return With(ctx, Principal{KeyID: key.ID, Scope: key.Scope, Account: key.Account}), nil
+	return With(ctx, Principal{
+		KeyID: key.ID, Scope: key.Scope, Account: key.Account, Line: key.Line, Models: key.Models, SpendPerDay: key.SpendPerDay,
+	}), nil
 }
 
 // Trust lets other replicas call, with tokens that r finds good.

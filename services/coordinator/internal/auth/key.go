@@ -3,6 +3,7 @@ package auth
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base32"
 	"fmt"
 	"strings"
 	"time"
@@ -24,31 +25,53 @@ const (
 // HashKey is what the store has of a key.
 func HashKey(secret string) aitbc.Hash { return sha256.Sum256([]byte(secret)) }
 
-// Issue makes a new key: the secret, which exists nowhere else, and what the store keeps. A life of
-// zero never ends.
-func Issue(scope store.Scope, name string, account aitbc.AccountID, now time.Time, life time.Duration) (secret string, key store.Key, err error) {
-	// The scope in front tells people, and scanners for leaked secrets, what they look at.
-	secret = string(scope) + "_" + strings.ToLower(rand.Text())
-	key, err = Describe(secret, scope, name, account, now, life)
-	return secret, key, err
+// Terms are what a key is for.
+type Terms struct {
+	// Name is for people.
+	Name string
+	// Scope, Account, Models and SpendPerDay are store.Key's.
+	Scope       store.Scope
+	Account     aitbc.AccountID
+	Models      []string
+	SpendPerDay aitbc.Amount
+	// Life is how long it is valid; 0: until revoked.
+	Life time.Duration
 }
 
-// Describe is what the store keeps of a given secret.
-func Describe(secret string, scope store.Scope, name string, account aitbc.AccountID, now time.Time, life time.Duration) (store.Key, error) {
+// NewKeyID makes the id of a new key.
+func NewKeyID(now time.Time) (string, error) {
 	id, err := ulid.New(ulid.Timestamp(now), rand.Reader)
 	if err != nil {
-		return store.Key{}, fmt.Errorf("making a key id: %w", err)
+		return "", fmt.Errorf("making a key id: %w", err)
 	}
+	return "key_" + strings.ToLower(id.String()), nil
+}
+
+// secretBytes is how many random bytes a secret has, which its text holds 26 letters and digits of.
+const secretBytes = 32
+
+// Secret writes random bytes, at least 32, as a key. The scope in front tells people, and scanners for
+// leaked secrets, what they look at.
+func Secret(scope store.Scope, random [secretBytes]byte) string {
+	text := base32.StdEncoding.EncodeToString(random[:])[:26]
+	return string(scope) + "_" + strings.ToLower(text)
+}
+
+// Key is what the store keeps of a secret.
+func (t Terms) Key(id, secret string, now time.Time) store.Key {
 	key := store.Key{
-		Hash:      HashKey(secret),
-		ID:        "key_" + strings.ToLower(id.String()),
-		Name:      name,
-		Scope:     scope,
-		Account:   account,
-		CreatedAt: now.UTC().Truncate(time.Microsecond),
+		Hash:        HashKey(secret),
+		ID:          id,
+		Name:        t.Name,
+		Scope:       t.Scope,
+		Account:     t.Account,
+		CreatedAt:   now.UTC().Truncate(time.Microsecond),
+		Line:        id,
+		Models:      t.Models,
+		SpendPerDay: t.SpendPerDay,
 	}
-	if life > 0 {
-		key.ExpiresAt = key.CreatedAt.Add(life)
+	if t.Life > 0 {
+		key.ExpiresAt = key.CreatedAt.Add(t.Life)
 	}
-	return key, nil
+	return key
 }

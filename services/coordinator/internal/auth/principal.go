@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"slices"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
@@ -15,6 +16,16 @@ type Principal struct {
 	Scope store.Scope
 	// Account is whose key it is: a client's, a miner's or an admin's account.
 	Account aitbc.AccountID
+	// Line is the line of keys that it is of; Models and SpendPerDay are what it may ask for and cost:
+	// see store.Key.
+	Line        string
+	Models      []string
+	SpendPerDay aitbc.Amount
+}
+
+// MayAsk reports whether the key is for this model, by its full name.
+func (p Principal) MayAsk(model string) bool {
+	return len(p.Models) == 0 || slices.Contains(p.Models, model)
 }
 
 type principalKey struct{}

@@ -40,17 +40,19 @@ func Methods() []string { return slices.Sorted(maps.Keys(rules())) }
 // rules is the whole table, by full method name.
 func rules() map[string]rule {
 	client := only(store.ScopeClient)
+	reader := only(store.ScopeClient, store.ScopeReader)
 	miner := only(store.ScopeMiner)
-	party := only(store.ScopeClient, store.ScopeMiner)
-	anyKey := only(store.ScopeClient, store.ScopeMiner, store.ScopeAdmin)
+	admin := only(store.ScopeAdmin)
+	party := only(store.ScopeClient, store.ScopeReader, store.ScopeMiner)
+	anyKey := only(store.ScopeClient, store.ScopeReader, store.ScopeMiner, store.ScopeAdmin)
 	return map[string]rule{
 		coordinatorv1.JobService_SubmitJob_FullMethodName:  client,
-		coordinatorv1.JobService_QuoteJob_FullMethodName:   client,
-		coordinatorv1.JobService_GetJob_FullMethodName:     client,
-		coordinatorv1.JobService_ListJobs_FullMethodName:   client,
+		coordinatorv1.JobService_QuoteJob_FullMethodName:   reader,
+		coordinatorv1.JobService_GetJob_FullMethodName:     reader,
+		coordinatorv1.JobService_ListJobs_FullMethodName:   reader,
 		coordinatorv1.JobService_CancelJob_FullMethodName:  client,
-		coordinatorv1.JobService_WatchJob_FullMethodName:   client,
-		coordinatorv1.JobService_ExplainJob_FullMethodName: client,
+		coordinatorv1.JobService_WatchJob_FullMethodName:   reader,
+		coordinatorv1.JobService_ExplainJob_FullMethodName: reader,
 
 		coordinatorv1.LeaseService_ListLeases_FullMethodName:  miner,
 		coordinatorv1.LeaseService_StartJob_FullMethodName:    miner,
@@ -64,6 +66,11 @@ func rules() map[string]rule {
 		coordinatorv1.NetworkService_ExplainMiner_FullMethodName:         anyKey,
 		coordinatorv1.NetworkService_GetModel_FullMethodName:             anyKey,
 		coordinatorv1.NetworkService_ListModels_FullMethodName:           anyKey,
+
+		coordinatorv1.KeyService_CreateKey_FullMethodName: admin,
+		coordinatorv1.KeyService_ListKeys_FullMethodName:  admin,
+		coordinatorv1.KeyService_RotateKey_FullMethodName: admin,
+		coordinatorv1.KeyService_RevokeKey_FullMethodName: admin,
 
 		replicav1.ReplicaService_Settle_FullMethodName:     {replica: true},
 		replicav1.ReplicaService_Notify_FullMethodName:     {replica: true},

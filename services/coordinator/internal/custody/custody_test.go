@@ -58,7 +58,7 @@ func newWorld(t *testing.T) *world {
 func TestCustodialClientCanSpendAtOnce(t *testing.T) {
 	w := newWorld(t)
 	issued, err := w.issuer.Create(t.Context(), custody.Request{
-		Name: "shop", Scope: store.ScopeClient, Fund: 300, Life: time.Hour, Now: time.Now(),
+		Terms: auth.Terms{Name: "shop", Scope: store.ScopeClient, Life: time.Hour}, Fund: 300, Now: time.Now(),
 	})
 	require.NoError(t, err)
 	require.True(t, issued.Custodial)
@@ -82,7 +82,7 @@ func TestClientWithItsOwnAccountKeepsItsKey(t *testing.T) {
 	w := newWorld(t)
 	own := aitbc.AccountID{7}
 	issued, err := w.issuer.Create(t.Context(), custody.Request{
-		Scope: store.ScopeClient, Account: own, Fund: 10, Now: time.Now(),
+		Terms: auth.Terms{Scope: store.ScopeClient, Account: own}, Fund: 10, Now: time.Now(),
 	})
 	require.NoError(t, err)
 	require.False(t, issued.Custodial)
@@ -96,7 +96,7 @@ func TestClientWithItsOwnAccountKeepsItsKey(t *testing.T) {
 
 func TestAdminsKeyIsTheOperators(t *testing.T) {
 	w := newWorld(t)
-	issued, err := w.issuer.Create(t.Context(), custody.Request{Scope: store.ScopeAdmin, Now: time.Now()})
+	issued, err := w.issuer.Create(t.Context(), custody.Request{Terms: auth.Terms{Scope: store.ScopeAdmin}, Now: time.Now()})
 	require.NoError(t, err)
 	require.Equal(t, w.issuer.Operator.Account, issued.Key.Account)
 	require.Zero(t, w.chain.Broadcasts())
@@ -105,10 +105,17 @@ func TestAdminsKeyIsTheOperators(t *testing.T) {
 func TestRequestsThatMakeNoKey(t *testing.T) {
 	w := newWorld(t)
 	for name, r := range map[string]custody.Request{
-		"unknown scope":         {Scope: "root"},
-		"miner without account": {Scope: store.ScopeMiner},
-		"negative tokens":       {Scope: store.ScopeClient, Fund: -1},
-		"more than there is":    {Scope: store.ScopeClient, Fund: 1001},
+		"unknown scope":          {Terms: auth.Terms{Scope: "root"}},
+		"miner without account":  {Terms: auth.Terms{Scope: store.ScopeMiner}},
+		"reader without account": {Terms: auth.Terms{Scope: store.ScopeReader}},
+		"miner with a budget":    {Terms: auth.Terms{Scope: store.ScopeMiner, Account: aitbc.AccountID{7}, SpendPerDay: 1}},
+		"negative budget":        {Terms: auth.Terms{Scope: store.ScopeClient, SpendPerDay: -1}},
+		"negative life":          {Terms: auth.Terms{Scope: store.ScopeClient, Life: -1}},
+		"negative tokens":        {Terms: auth.Terms{Scope: store.ScopeClient}, Fund: -1},
+		"more than there is":     {Terms: auth.Terms{Scope: store.ScopeClient}, Fund: 1001},
+		"tokens whose repeat would not be seen": {
+			Terms: auth.Terms{Scope: store.ScopeClient, Account: aitbc.AccountID{7}}, Fund: 1, Once: custody.Once{RequestID: "a"},
+		},
 	} {
 		_, err := w.issuer.Create(t.Context(), r)
 		require.Error(t, err, name)
@@ -122,8 +129,13 @@ func TestTokensFollowADurableKey(t *testing.T) {
 	w := newWorld(t)
 	vault, err := custody.OpenVault(w.keyFile, w.store)
 	require.NoError(t, err)
-	account, key, err := vault.Create(t.Context())
+	account, err := vault.Create(t.Context(), aitbc.Hash{1})
 	require.NoError(t, err)
+	key, err := vault.Key(t.Context(), account)
+	require.NoError(t, err)
+	same, err := vault.Create(t.Context(), aitbc.Hash{1})
+	require.NoError(t, err)
+	require.Equal(t, account, same)
 	again, err := custody.OpenVault(w.keyFile, w.store) // as after a crash
 	require.NoError(t, err)
 	opened, err := again.Key(t.Context(), account)
@@ -133,9 +145,9 @@ func TestTokensFollowADurableKey(t *testing.T) {
 
 func TestSealedKeyOpensOnlyForItsAccountAndFile(t *testing.T) {
 	w := newWorld(t)
-	one, _, err := w.issuer.Vault.Create(t.Context())
+	one, err := w.issuer.Vault.Create(t.Context(), aitbc.Hash{1})
 	require.NoError(t, err)
-	other, _, err := w.issuer.Vault.Create(t.Context())
+	other, err := w.issuer.Vault.Create(t.Context(), aitbc.Hash{2})
 	require.NoError(t, err)
 	sealed, err := w.store.AccountKey(t.Context(), one)
 	require.NoError(t, err)

@@ -8,16 +8,20 @@ import (
 	"time"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
+	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/auth"
 	"github.com/aitbc/aitbc/services/coordinator/internal/ledger"
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
+	"github.com/aitbc/aitbc/services/internal/apierr"
 )
 
 // Ledger does things on the ledger and waits for them. Implementation: ledger.Client.
 type Ledger interface {
 	// Execute is ledger.Client's.
 	Execute(ctx context.Context, signer ledger.Signer, messages ...*ledgerv1.Message) error
+	// Account reads an account. Errors: ledger.ErrNotFound.
+	Account(ctx context.Context, id aitbc.AccountID) (*ledgerv1.LedgerAccount, error)
 }
 
 // Issuer makes API keys.
@@ -33,19 +37,15 @@ type Issuer struct {
 
 // Request is what a key is wanted for.
 type Request struct {
-	// Name is for people.
-	Name string
-	// Scope is what the key may be used for.
-	Scope store.Scope
-	// Account is whose key it is. Zero: the operator's for an admin; for a client a custodial
-	// account is made. A client's own account grants its allowance by itself, because nobody else
-	// can sign for it.
-	Account aitbc.AccountID
+	// Terms are the key's. Account zero: the operator's for an admin; for a client a custodial account
+	// is made. A client's own account grants its allowance by itself, because nobody else can sign for
+	// it.
+	auth.Terms
 	// Fund is sent from the operator to the account; 0: nothing. A custodial account with nothing
 	// is not on the ledger yet: see Issuer.Fund.
 	Fund aitbc.Amount
-	// Life is how long the key is valid; 0: until revoked.
-	Life time.Duration
+	// Once makes repeats safe.
+	Once Once
 	// Now is the time of its making.
 	Now time.Time
 }
@@ -62,12 +62,22 @@ type Issued struct {
 
 func (r Request) validate() error {
 	switch {
-	case r.Scope != store.ScopeClient && r.Scope != store.ScopeMiner && r.Scope != store.ScopeAdmin:
-		return fmt.Errorf("scope %q: want %s, %s or %s", r.Scope, store.ScopeClient, store.ScopeMiner, store.ScopeAdmin)
+	case r.Scope != store.ScopeClient && r.Scope != store.ScopeReader && r.Scope != store.ScopeMiner && r.Scope != store.ScopeAdmin:
+		return apierr.InvalidField("scope", "must be %s, %s, %s or %s", store.ScopeClient, store.ScopeReader, store.ScopeMiner, store.ScopeAdmin)
 	case r.Scope == store.ScopeMiner && r.Account.IsZero():
-		return errors.New("a miner's key needs the miner's account: only the miner can have its ledger key")
-	case r.Fund < 0 || r.Life < 0:
-		return errors.New("tokens and life must not be negative")
+		return apierr.InvalidField("account_id", "is needed: a miner's key needs the miner's account, because only the miner can have its ledger key")
+	case r.Scope == store.ScopeReader && r.Account.IsZero():
+		return apierr.InvalidField("account_id", "is needed: say whose jobs the reader may read")
+	case r.Fund < 0:
+		return apierr.InvalidField("fund", "must not be negative")
+	case r.Life < 0:
+		return apierr.InvalidField("life", "must not be negative")
+	case r.SpendPerDay < 0:
+		return apierr.InvalidField("spend_per_day", "must not be negative")
+	case r.Scope != store.ScopeClient && (r.SpendPerDay > 0 || len(r.Models) > 0):
+		return apierr.InvalidField("scope", "must be %s for limits of models or spending: other keys submit no jobs", store.ScopeClient)
+	case r.Once.RequestID != "" && r.Fund > 0 && !r.Account.IsZero():
+		return apierr.InvalidField("fund", "is for a new account only, where a repeat is seen: leave account_id out, or send tokens by `aitbcd coordinator keys fund`")
 	default:
 		return nil
 	}
@@ -76,42 +86,57 @@ func (r Request) validate() error {
 // Create makes a key and, where needed, its account, with its tokens and its allowance. It returns
 // when all is committed; ctx should have a deadline. The key is kept last: after an error there is
 // no key, but tokens may have been sent to an account whose key the vault has. Errors name the
-// account then.
+// account then; a repeat with the same Once goes on with that account. Errors: INVALID_FIELD,
+// IDEMPOTENCY_MISMATCH, OVERLOADED, *ledger.RefusedError, the ledger's and the store's.
 func (i *Issuer) Create(ctx context.Context, r Request) (Issued, error) {
 	if err := r.validate(); err != nil {
 		return Issued{}, fmt.Errorf("create key: %w", err)
 	}
-	account, custodial := r.Account, false
-	switch {
-	case !account.IsZero():
-	case r.Scope == store.ScopeAdmin:
-		account = i.Operator.Account
-	default:
-		made, _, err := i.Vault.Create(ctx)
-		if err != nil {
+	return i.once(ctx, r.Once, r.hash(), r.Now, r.Scope, func(p plan) (Issued, error) {
+		custodial := r.Account.IsZero() && r.Scope == store.ScopeClient
+		terms := r.Terms
+		switch {
+		case custodial:
+			account, err := i.Vault.Create(ctx, p.seed)
+			if err != nil {
+				return Issued{}, fmt.Errorf("create key: %w", err)
+			}
+			terms.Account = account
+		case terms.Account.IsZero():
+			terms.Account = i.Operator.Account
+		}
+		if err := i.fundNew(ctx, terms.Account, r.Fund, custodial); err != nil {
 			return Issued{}, fmt.Errorf("create key: %w", err)
 		}
-		account, custodial = made, true
+		key := terms.Key(p.keyID, p.secret, p.createdAt)
+		if err := i.Keys.PutKey(ctx, key); err != nil {
+			return Issued{}, fmt.Errorf("keep key for account %s: %w", key.Account, err)
+		}
+		return Issued{Secret: p.secret, Key: key, Custodial: custodial}, nil
+	})
+}
+
+// fundNew sends a new key's tokens. A custodial account that is on the ledger already has got them from
+// an earlier try: nobody else knows it.
+func (i *Issuer) fundNew(ctx context.Context, account aitbc.AccountID, amount aitbc.Amount, custodial bool) error {
+	if amount == 0 {
+		return nil
 	}
-	if r.Fund > 0 {
-		if err := i.Fund(ctx, account, r.Fund); err != nil {
-			return Issued{}, fmt.Errorf("create key: %w", err)
+	if custodial {
+		switch _, err := i.Ledger.Account(ctx, account); {
+		case err == nil:
+			return i.grant(ctx, account)
+		case !errors.Is(err, ledger.ErrNotFound):
+			return fmt.Errorf("look for account %s: %w", account, err)
 		}
 	}
-	secret, key, err := auth.Issue(r.Scope, r.Name, account, r.Now, r.Life)
-	if err != nil {
-		return Issued{}, fmt.Errorf("create key for account %s: %w", account, err)
-	}
-	if err := i.Keys.PutKey(ctx, key); err != nil {
-		return Issued{}, fmt.Errorf("keep key for account %s: %w", account, err)
-	}
-	return Issued{Secret: secret, Key: key, Custodial: custodial}, nil
+	return i.Fund(ctx, account, amount)
 }
 
 // Fund sends tokens from the operator to an account. A custodial one then allows the operator to
 // escrow all it has. It returns when both are committed. Errors: *ledger.RefusedError, the store's.
 func (i *Issuer) Fund(ctx context.Context, account aitbc.AccountID, amount aitbc.Amount) error {
-	key, err := i.Vault.Key(ctx, account)
+	_, err := i.Vault.Key(ctx, account)
 	custodial := err == nil
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
@@ -119,11 +144,26 @@ func (i *Issuer) Fund(ctx context.Context, account aitbc.AccountID, amount aitbc
 	transfer := &ledgerv1.Message{Message: &ledgerv1.Message_Transfer{Transfer: &ledgerv1.Transfer{
 		To: account[:], AmountUaitbc: int64(amount),
 	}}}
-	if err := i.Ledger.Execute(ctx, i.Operator, transfer); err != nil {
+	err = i.Ledger.Execute(ctx, i.Operator, transfer)
+	var refused *ledger.RefusedError
+	if errors.As(err, &refused) && refused.Code == ledgerv1.ResultCode_RESULT_CODE_INSUFFICIENT_FUNDS {
+		return apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_INSUFFICIENT_FUNDS, "the operator's account %s has not got %s", i.Operator.Account, amount).
+			With("account_id", i.Operator.Account.String()).With("amount", amount.String()).WithCause(err)
+	}
+	if err != nil {
 		return fmt.Errorf("send %s to account %s: %w", amount, account, err)
 	}
 	if !custodial {
 		return nil
+	}
+	return i.grant(ctx, account)
+}
+
+// grant lets a custodial account be spent from.
+func (i *Issuer) grant(ctx context.Context, account aitbc.AccountID) error {
+	key, err := i.Vault.Key(ctx, account)
+	if err != nil {
+		return err
 	}
 	operator := i.Operator.Account
 	grant := &ledgerv1.Message{Message: &ledgerv1.Message_GrantAllowance{GrantAllowance: &ledgerv1.GrantAllowance{

@@ -6,7 +6,6 @@ import (
 	"crypto/cipher"
 	"crypto/ed25519"
 	"crypto/hkdf"
-	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -28,6 +27,7 @@ const KeyFile = "keys/custody.key"
 
 // Vault keeps the keys of custodial accounts. Replicas of one operator share its key file.
 type Vault struct {
+	file     []byte // the key file's seed
 	aead     cipher.AEAD
 	accounts store.Accounts
 }
@@ -51,22 +51,35 @@ func OpenVault(keyFile string, accounts store.Accounts) (*Vault, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open custody key: %w", err)
 	}
-	return &Vault{aead: aead, accounts: accounts}, nil
+	return &Vault{file: file.Seed(), aead: aead, accounts: accounts}, nil
 }
 
-// Create makes an account and keeps its sealed key; when it returns, the key is durable. On the
-// ledger the account comes into being with its first tokens.
-func (v *Vault) Create(ctx context.Context) (aitbc.AccountID, ed25519.PrivateKey, error) {
-	public, key, err := ed25519.GenerateKey(rand.Reader)
+// Create makes an account from a random seed, the same one from the same, and keeps its sealed key; when
+// it returns, the key is durable. On the ledger the account comes into being with its first tokens.
+func (v *Vault) Create(ctx context.Context, seed aitbc.Hash) (aitbc.AccountID, error) {
+	own, err := v.derive(seed, "aitbc/custody/account/v1")
 	if err != nil {
-		return aitbc.AccountID{}, nil, fmt.Errorf("make account key: %w", err)
+		return aitbc.AccountID{}, err
 	}
-	account := aitbc.AccountOf(public)
+	key := ed25519.NewKeyFromSeed(own[:])
+	account := aitbc.AccountOf(key.Public().(ed25519.PublicKey))
 	sealed := v.aead.Seal([]byte{sealVersion}, nil, key.Seed(), account[:])
 	if err := v.accounts.PutAccountKey(ctx, account, sealed); err != nil {
-		return aitbc.AccountID{}, nil, fmt.Errorf("keep account key: %w", err)
+		return aitbc.AccountID{}, fmt.Errorf("keep account key: %w", err)
 	}
-	return account, key, nil
+	return account, nil
+}
+
+// Secret derives the random bytes of an API key from a random seed. Who has the seed alone, as the store
+// has it, can derive nothing.
+func (v *Vault) Secret(seed aitbc.Hash) ([32]byte, error) { return v.derive(seed, "aitbc/custody/api-key/v1") }
+
+func (v *Vault) derive(seed aitbc.Hash, purpose string) (out [32]byte, err error) {
+	key, err := hkdf.Key(sha256.New, v.file, seed[:], purpose, len(out))
+	if err != nil {
+		return out, fmt.Errorf("derive %s: %w", purpose, err)
+	}
+	return [32]byte(key), nil
 }
 
 // Key opens an account's key. Errors: store.ErrNotFound (not a custodial account), ErrSealed.

@@ -122,6 +122,11 @@ func (d *Dispatcher) write(tx store.Tx, c *change) error {
 		if err := tx.UpdateJob(c.job); err != nil {
 			return err
 		}
+		if c.job.Phase == job.Done && c.before.Phase != job.Done {
+			if err := spend(tx, c.job, -returned(c.job)); err != nil {
+				return err
+			}
+		}
 		if steps := job.Remember(clock(), c.before, c.job); len(steps) > 0 {
 			if err := tx.KeepSteps(c.id, steps); err != nil {
 				return err

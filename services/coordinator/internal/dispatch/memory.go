@@ -63,7 +63,7 @@ func (d *Dispatcher) leave(id aitbc.JobID, e *entry) {
 	delete(d.unsent, id)
 	delete(d.live, id)
 	d.count(e, -e.escrow)
-	d.unbook(clock(), e, e.returned())
+	d.unbook(clock(), e)
 }
 
 // holding is a client's money in its live jobs: on the ledger, or waiting to be.

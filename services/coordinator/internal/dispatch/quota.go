@@ -82,26 +82,26 @@ func (d *Dispatcher) rebook(now time.Time, e *entry) {
 	e.booked = true
 }
 
-// unbook takes a job that has left out of its client's usage; returned is what of its escrow came back.
-func (d *Dispatcher) unbook(now time.Time, e *entry, returned aitbc.Amount) {
+// unbook takes a job that has left out of its client's usage, with what of its escrow came back.
+func (d *Dispatcher) unbook(now time.Time, e *entry) {
 	u := d.used[e.client]
 	if u == nil || !e.booked {
 		return
 	}
 	e.booked = false
-	spent := max(0, u.spentBy(now, d.config.Quotas.SpendPerDay)-returned)
+	spent := max(0, u.spentBy(now, d.config.Quotas.SpendPerDay)-e.returned())
 	u.jobs, u.tokens, u.spent, u.at = u.jobs-1, u.tokens-e.tokens, spent, now
 	if u.jobs == 0 && (spent == 0 || d.config.Quotas.SpendPerDay == 0) {
 		delete(d.used, e.client)
 	}
 }
 
-// returned gives what of a job's escrow came back: all of it, unless a miner was paid.
+// returned gives what of a job's escrow came back.
 func (e *entry) returned() aitbc.Amount {
-	if s := e.job.Settlement; s != nil {
-		return s.Refunded
+	if e.job.Settlement == nil { // also one that was refused while it was submitted
+		return e.escrow
 	}
-	return e.escrow
+	return returned(e.job)
 }
 
 // quotaError is a refusal that passes.

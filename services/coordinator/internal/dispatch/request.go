@@ -33,6 +33,15 @@ type SubmitRequest struct {
 	Total     time.Duration
 	// Order is the client's own signed order; nil: its allowance stands for it.
 	Order *SignedOrder
+	// Budget bounds what the jobs of the caller's keys may cost; who asks is no part of what is asked for.
+	Budget Budget `json:"-"`
+}
+
+// Budget bounds what the jobs of a line of API keys may cost in a day (UTC).
+type Budget struct {
+	// Line names it, PerDay is the bound; 0: none.
+	Line   string
+	PerDay aitbc.Amount
 }
 
 // SignedOrder is an order that the client signed.

@@ -21,7 +21,7 @@ func FullName(model string) string { return aitbc.FullModelName(model) }
 // Submit makes a job durable and has its escrow begin. A request id that the account used before
 // gives the job that it made then, whatever has become of it. Errors: INVALID_FIELD,
 // INSUFFICIENT_FUNDS, MODEL_NOT_FOUND, IDEMPOTENCY_MISMATCH, JOB_EXISTS, OVERLOADED,
-// LEDGER_UNAVAILABLE.
+// LEDGER_UNAVAILABLE, SPEND_LIMIT.
 func (d *Dispatcher) Submit(ctx context.Context, r SubmitRequest) (job.Job, error) {
 	// Before any work: what is refused late has cost as much as what is done.
 	defer d.submitting.Add(-1)
@@ -242,7 +242,13 @@ func (d *Dispatcher) insert(ctx context.Context, r SubmitRequest, hash aitbc.Has
 
 func (d *Dispatcher) insertNew(tx store.Tx, r SubmitRequest, hash aitbc.Hash, c *change, payload job.Payload) error {
 	j := c.job
+	if err := r.Budget.check(tx, j); err != nil {
+		return err
+	}
 	if err := tx.InsertJob(j, payload); err != nil {
+		return err
+	}
+	if err := spend(tx, j, j.Order.MaxPrice); err != nil {
 		return err
 	}
 	if c.owed != job.None {

@@ -75,6 +75,10 @@ func services() []gateway.Service {
 			Descriptor: coordinatorv1.File_aitbc_coordinator_v1_network_service_proto.Services().ByName("NetworkService"),
 			Register:   coordinatorv1.RegisterNetworkServiceHandler,
 		},
+		{
+			Descriptor: coordinatorv1.File_aitbc_coordinator_v1_key_service_proto.Services().ByName("KeyService"),
+			Register:   coordinatorv1.RegisterKeyServiceHandler,
+		},
 	}
 }
 

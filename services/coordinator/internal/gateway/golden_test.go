@@ -97,6 +97,7 @@ func TestGoldenAnswers(t *testing.T) {
 		"receipt":         {completedJob(), "/v1/receipts/" + jobID.ReceiptID(), []string{"X-Api-Key", clientKey}},
 		"account":         {completedJob(), "/v1/account", []string{"X-Api-Key", clientKey}},
 		"statement":       {completedJob(), "/v1/account/statement?page_size=1&page_token=first", []string{"X-Api-Key", clientKey}},
+		"keys":            {completedJob(), "/v1/keys", []string{"X-Api-Key", adminKey}},
 		"leases":          {leasedJob(), "/v1/leases", []string{"X-Miner-Key", theMinerKey}},
 		"miners":          {leasedJob(), "/v1/miners", []string{"X-Api-Key", clientKey}},
 		"models":          {leasedJob(), "/v1/models", []string{"X-Api-Key", clientKey}},

@@ -72,7 +72,7 @@ func TestTheSeedsSubmission(t *testing.T) {
 	answer := p.do(t, "POST", "/v1/jobs", seedBody, "X-Api-Key", clientKey)
 	require.Equal(t, 200, answer.StatusCode)
 	require.NotEmpty(t, answer.Header.Get("X-Request-Id"))
-	require.Equal(t, `{"job_id":"job_00000000000000000000000007","status":"pending","submitted_at":"2025-01-29T14:50:01Z"}`+"\n", readAll(t, answer))
+	require.Equal(t, `{"job_id":"job_00000000000000000000000007","status":"pending","submitted_at":"2025-01-29T14:50:01Z","available":"2.5aitbc"}`+"\n", readAll(t, answer))
 	require.Equal(t, []dispatch.SubmitRequest{{
 		Client: client, Type: "inference", Prompt: "What is machine learning?", Model: "llama3.2:latest",
 	}}, w.submitted)

@@ -23,6 +23,7 @@ import (
 	replicav1 "github.com/aitbc/aitbc/gen/go/aitbc/replica/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/api"
 	"github.com/aitbc/aitbc/services/coordinator/internal/auth"
+	"github.com/aitbc/aitbc/services/coordinator/internal/custody"
 	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
 	"github.com/aitbc/aitbc/services/coordinator/internal/gateway"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
@@ -41,6 +42,9 @@ type world struct {
 	submitted []dispatch.SubmitRequest
 	completed []dispatch.Completion
 	started   []time.Time
+	created   []custody.Request
+	rotated   []custody.Rotation
+	free      bool // nothing costs anything
 
 	submitErr error
 	cancelErr error
@@ -81,6 +85,41 @@ func (w *world) Quote(_ context.Context, r dispatch.SubmitRequest) (dispatch.Quo
 		q.Refusal = job.Errorf(coordinatorv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, "no connected miner has it")
 	}
 	return q, nil
+}
+
+func (w *world) Available(context.Context, dispatch.SubmitRequest) (aitbc.Amount, bool, error) {
+	return 2_500_000, !w.free, w.fundsErr
+}
+
+func (w *world) SpentOf(context.Context, string, store.Day) (aitbc.Amount, error) { return 750_000, nil }
+
+func (w *world) Create(_ context.Context, r custody.Request) (custody.Issued, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.created = append(w.created, r)
+	key := r.Key("key_"+r.Once.RequestID, "client_secret", submittedAt)
+	return custody.Issued{Secret: "client_secret", Key: key, Custodial: true}, nil
+}
+
+func (w *world) Rotate(_ context.Context, r custody.Rotation) (custody.Issued, store.Key, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rotated = append(w.rotated, r)
+	return custody.Issued{Secret: "client_other", Key: store.Key{ID: "key_2", Line: r.KeyID}}, store.Key{ID: r.KeyID, ExpiresAt: submittedAt}, nil
+}
+
+func (w *world) Revoke(_ context.Context, id string, _ time.Time) (store.Key, error) {
+	return store.Key{ID: id, RevokedAt: submittedAt, CreatedAt: submittedAt, Line: id, Scope: store.ScopeClient}, nil
+}
+
+func (w *world) List(context.Context) ([]store.Key, error) {
+	return []store.Key{
+		{
+			ID: "key_1", Name: "shop", Scope: store.ScopeClient, Account: client, Line: "key_0", Models: []string{"llama3.2:latest"}, SpendPerDay: 2_000_000,
+			CreatedAt: submittedAt, ExpiresAt: submittedAt.AddDate(100, 0, 0),
+		},
+		{ID: "key_2", Scope: store.ScopeAdmin, Account: client, Line: "key_2", CreatedAt: submittedAt, RevokedAt: submittedAt.Add(time.Hour)},
+	}, nil
 }
 
 func (w *world) Cancel(_ context.Context, _ aitbc.AccountID, id aitbc.JobID) (job.Job, error) {
@@ -240,6 +279,8 @@ const (
 	strangerKey = "client_dev_key_2"
 	theMinerKey = "miner_dev_key_1"
 	adminKey    = "admin_dev_key_1"
+	readerKey   = "reader_dev_key_1"
+	limitedKey  = "client_dev_key_3"
 )
 
 func newWorld() *world {
@@ -252,6 +293,9 @@ func newWorld() *world {
 	add(strangerKey, store.ScopeClient, stranger)
 	add(theMinerKey, store.ScopeMiner, miner)
 	add(adminKey, store.ScopeAdmin, aitbc.AccountID{9})
+	add(readerKey, store.ScopeReader, client)
+	limited := store.Key{ID: "key_limited", Scope: store.ScopeClient, Account: client, Line: "key_first", Models: []string{"tiny:latest"}, SpendPerDay: 5}
+	w.keys[auth.HashKey(limitedKey)] = limited
 	return w
 }
 
@@ -287,7 +331,7 @@ func assemble(t *testing.T, w *world, limit auth.LimitConfig) (p *port, stop fun
 	require.NoError(t, err)
 	var senders sync.WaitGroup
 	require.NoError(t, api.Register(server, api.Deps{
-		Jobs: w, Leases: w, Network: w, Reader: w, Ledger: w, Statements: w, Watches: w, Senders: &senders, Stopping: w.stopping, ChainID: "aitbc-test", Operator: operatorKey,
+		Jobs: w, Leases: w, Keys: w, Network: w, Reader: w, Ledger: w, Statements: w, Watches: w, Senders: &senders, Stopping: w.stopping, ChainID: "aitbc-test", Operator: operatorKey,
 	}))
 	coordinatorv1.RegisterSessionServiceServer(server, coordinatorv1.UnimplementedSessionServiceServer{})
 	replicav1.RegisterReplicaServiceServer(server, replicav1.UnimplementedReplicaServiceServer{})

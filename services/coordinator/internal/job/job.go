@@ -73,6 +73,8 @@ type Job struct {
 	ClientLimit bool
 	// MaxAttempts is how many hand-overs are allowed.
 	MaxAttempts uint32
+	// Budget names the line of API keys whose spend per day the job counts in; empty: none.
+	Budget string
 
 	// Shard is the part of the operator's jobs that it belongs to; one replica at a time has it.
 	Shard int32

@@ -118,6 +118,9 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, read func(body 
 	}
 	l := &listening{handler: h, id: submitted.GetJobId(), created: submitted.GetSubmittedAt().GetSeconds()}
 	tellJob(w, l.id)
+	if submitted.Available != nil {
+		w.Header().Set("Aitbc-Available", submitted.GetAvailable())
+	}
 	defer l.leave(ctx, q.job.GetRequestId() == "")
 	if err := l.open(ctx); err != nil {
 		h.fail(ctx, w, err)

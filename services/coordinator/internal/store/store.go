@@ -78,6 +78,8 @@ type Reader interface {
 	Due(ctx context.Context, now time.Time, limit int) ([]job.Job, error)
 	// Escrows gives what a client has in escrow for its jobs that are not done, and what waits to be.
 	Escrows(ctx context.Context, client aitbc.AccountID) (escrowed, waiting aitbc.Amount, err error)
+	// SpentOf reads what counts as spent of a budget on a day.
+	SpentOf(ctx context.Context, budget string, day Day) (aitbc.Amount, error)
 	// Outbox lists messages the ledger is owed, oldest first, behind the sequence number after,
 	// each with its job as it is now.
 	Outbox(ctx context.Context, after int64, limit int) ([]Owed, error)
@@ -168,7 +170,23 @@ type Tx interface {
 	// Called with each PutRequest and a limit above 1, it keeps the table small without ever
 	// pausing for it.
 	ForgetRequests(now time.Time, limit int) error
+	// Spent reads what counts as spent of a budget on a day, and keeps every other transaction from
+	// changing it until this one ends.
+	Spent(budget string, day Day) (aitbc.Amount, error)
+	// Spend adds to what counts as spent; a negative amount takes back, down to nothing.
+	Spend(budget string, day Day, amount aitbc.Amount) error
 }
+
+// Day is a day in UTC, counted from 1970-01-01.
+type Day int64
+
+const secondsOfDay = 24 * 60 * 60
+
+// DayOf gives the day of an instant.
+func DayOf(t time.Time) Day { return Day(t.Unix() / secondsOfDay) }
+
+// End gives when the day is over.
+func (d Day) End() time.Time { return time.Unix((int64(d)+1)*secondsOfDay, 0).UTC() }
 
 // Request is what an idempotency key stands for.
 type Request struct {
@@ -186,6 +204,7 @@ type Scope string
 // The scopes.
 const (
 	ScopeClient Scope = "client"
+	ScopeReader Scope = "reader"
 	ScopeMiner  Scope = "miner"
 	ScopeAdmin  Scope = "admin"
 )
@@ -202,6 +221,13 @@ type Key struct {
 	Scope Scope
 	// Account is whose key it is: the client's or the miner's account.
 	Account aitbc.AccountID
+	// Line is the id of the key that this one came from by rotation, however often; its own when by
+	// none. What is spent counts for the whole line.
+	Line string
+	// Models are the full names of the models that jobs may ask for; none: all.
+	Models []string
+	// SpendPerDay is how much the jobs of one day may cost; 0: no bound.
+	SpendPerDay aitbc.Amount
 	// CreatedAt, ExpiresAt and RevokedAt bound its life; the last two are zero when they do not.
 	CreatedAt time.Time
 	ExpiresAt time.Time
@@ -216,8 +242,34 @@ type Keys interface {
 	PutKey(ctx context.Context, k Key) error
 	// ListKeys lists all keys, by id.
 	ListKeys(ctx context.Context) ([]Key, error)
+	// Key reads a key by its id. Errors: ErrNotFound.
+	Key(ctx context.Context, id string) (Key, error)
 	// RevokeKey ends a key; one that has ended keeps its first time. Errors: ErrNotFound.
 	RevokeKey(ctx context.Context, id string, at time.Time) error
+	// RotateKey adds a key unless it is there, and lets the one that it replaces expire at until, if
+	// that does not expire earlier. Both or neither. Errors: ErrNotFound.
+	RotateKey(ctx context.Context, replaced string, until time.Time, next Key) error
+	// BeginKeyRequest remembers what an idempotency key stands for, unless the account has one of that
+	// name that has not expired, and gives what is remembered. Begun says that the caller is to carry
+	// it out: the others are told so until lease has passed since, or EndKeyRequest.
+	BeginKeyRequest(ctx context.Context, r KeyRequest, now time.Time, lease time.Duration) (found KeyRequest, begun bool, err error)
+	// EndKeyRequest lets the next caller begin at once; one that is not there is no error.
+	EndKeyRequest(ctx context.Context, account aitbc.AccountID, requestID string) error
+}
+
+// KeyRequest is what the idempotency key of a request for an API key stands for.
+type KeyRequest struct {
+	// Account and RequestID name it: whose key made the call.
+	Account   aitbc.AccountID
+	RequestID string
+	// Hash is the SHA-256 of the request.
+	Hash aitbc.Hash
+	// KeyID is the key's id, Seed what its secret, and an account made for it, are derived from.
+	KeyID string
+	Seed  aitbc.Hash
+	// CreatedAt is when it was first begun, ExpiresAt when it is forgotten.
+	CreatedAt time.Time
+	ExpiresAt time.Time
 }
 
 // Accounts keeps the encrypted ledger keys of custodial accounts.

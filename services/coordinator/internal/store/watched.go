@@ -69,3 +69,12 @@ func (w *watchedTx) PutRequest(client aitbc.AccountID, requestID string, r Reque
 func (w *watchedTx) ForgetRequests(now time.Time, limit int) error {
 	return w.write(w.tx.ForgetRequests(now, limit))
 }
+
+func (w *watchedTx) Spent(budget string, day Day) (aitbc.Amount, error) {
+	spent, err := w.tx.Spent(budget, day)
+	return spent, w.read(err)
+}
+
+func (w *watchedTx) Spend(budget string, day Day, amount aitbc.Amount) error {
+	return w.write(w.tx.Spend(budget, day, amount))
+}

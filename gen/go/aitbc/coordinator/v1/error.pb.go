@@ -97,6 +97,12 @@ const (
 	ErrorReason_ERROR_REASON_COORDINATOR_UNAVAILABLE ErrorReason = 33
 	// No such account on the ledger.
 	ErrorReason_ERROR_REASON_ACCOUNT_NOT_FOUND ErrorReason = 34
+	// The API key is not for this model.
+	ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED ErrorReason = 35
+	// The jobs of the API key may cost no more on this day; RetryInfo says when it is over.
+	ErrorReason_ERROR_REASON_SPEND_LIMIT ErrorReason = 36
+	// No such API key.
+	ErrorReason_ERROR_REASON_KEY_NOT_FOUND ErrorReason = 37
 )
 
 // Enum value maps for ErrorReason.
@@ -137,6 +143,9 @@ var (
 		32: "ERROR_REASON_ASSIGNMENT_MISMATCH",
 		33: "ERROR_REASON_COORDINATOR_UNAVAILABLE",
 		34: "ERROR_REASON_ACCOUNT_NOT_FOUND",
+		35: "ERROR_REASON_MODEL_NOT_ALLOWED",
+		36: "ERROR_REASON_SPEND_LIMIT",
+		37: "ERROR_REASON_KEY_NOT_FOUND",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":             0,
@@ -174,6 +183,9 @@ var (
 		"ERROR_REASON_ASSIGNMENT_MISMATCH":     32,
 		"ERROR_REASON_COORDINATOR_UNAVAILABLE": 33,
 		"ERROR_REASON_ACCOUNT_NOT_FOUND":       34,
+		"ERROR_REASON_MODEL_NOT_ALLOWED":       35,
+		"ERROR_REASON_SPEND_LIMIT":             36,
+		"ERROR_REASON_KEY_NOT_FOUND":           37,
 	}
 )
 
@@ -208,7 +220,7 @@ var File_aitbc_coordinator_v1_error_proto protoreflect.FileDescriptor
 
 const file_aitbc_coordinator_v1_error_proto_rawDesc = "" +
 	"\n" +
-	" aitbc/coordinator/v1/error.proto\x12\x14aitbc.coordinator.v1*\x99\t\n" +
+	" aitbc/coordinator/v1/error.proto\x12\x14aitbc.coordinator.v1*\xfb\t\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\x1c\n" +
@@ -245,7 +257,10 @@ const file_aitbc_coordinator_v1_error_proto_rawDesc = "" +
 	"\x1fERROR_REASON_SETTLEMENT_EXPIRED\x10\x1f\x12$\n" +
 	" ERROR_REASON_ASSIGNMENT_MISMATCH\x10 \x12(\n" +
 	"$ERROR_REASON_COORDINATOR_UNAVAILABLE\x10!\x12\"\n" +
-	"\x1eERROR_REASON_ACCOUNT_NOT_FOUND\x10\"B\xda\x01\n" +
+	"\x1eERROR_REASON_ACCOUNT_NOT_FOUND\x10\"\x12\"\n" +
+	"\x1eERROR_REASON_MODEL_NOT_ALLOWED\x10#\x12\x1c\n" +
+	"\x18ERROR_REASON_SPEND_LIMIT\x10$\x12\x1e\n" +
+	"\x1aERROR_REASON_KEY_NOT_FOUND\x10%B\xda\x01\n" +
 	"\x18com.aitbc.coordinator.v1B\n" +
 	"ErrorProtoP\x01Z@github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1;coordinatorv1\xa2\x02\x03ACX\xaa\x02\x14Aitbc.Coordinator.V1\xca\x02\x14Aitbc\\Coordinator\\V1\xe2\x02 Aitbc\\Coordinator\\V1\\GPBMetadata\xea\x02\x16Aitbc::Coordinator::V1b\x06proto3"
 

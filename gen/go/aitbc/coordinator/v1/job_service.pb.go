@@ -183,7 +183,11 @@ type SubmitJobResponse struct {
 	// `pending`; for a repeated request, the job's status now.
 	Status string `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
 	// When the job was durable.
-	SubmittedAt   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=submitted_at,json=submittedAt,proto3" json:"submitted_at,omitempty"`
+	SubmittedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=submitted_at,json=submittedAt,proto3" json:"submitted_at,omitempty"`
+	// What another job could cost at most beside those under way, as coin text: the least of balance,
+	// allowance and what the key may still spend today, less what waits to be escrowed. Absent where
+	// nothing costs anything.
+	Available     *string `protobuf:"bytes,4,opt,name=available,proto3,oneof" json:"available,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -237,6 +241,13 @@ func (x *SubmitJobResponse) GetSubmittedAt() *timestamppb.Timestamp {
 		return x.SubmittedAt
 	}
 	return nil
+}
+
+func (x *SubmitJobResponse) GetAvailable() string {
+	if x != nil && x.Available != nil {
+		return *x.Available
+	}
+	return ""
 }
 
 // ListJobsRequest selects a page of the account's jobs.
@@ -1199,11 +1210,14 @@ const file_aitbc_coordinator_v1_job_service_proto_rawDesc = "" +
 	"\bmessages\x18\n" +
 	" \x03(\v2!.aitbc.coordinator.v1.ChatMessageB\f\xe0A\x01\xbaH\x06\x92\x01\x03\x10\x80\bR\bmessages\x12B\n" +
 	"\x05tools\x18\v \x03(\v2\x1e.aitbc.coordinator.v1.ChatToolB\f\xe0A\x01\xbaH\x06\x92\x01\x03\x10\x80\x01R\x05tools\x12(\n" +
-	"\x05input\x18\f \x03(\tB\x12\xe0A\x01\xbaH\f\x92\x01\t\x10\x80\x02\"\x04r\x02 \x01R\x05input\"\x90\x01\n" +
+	"\x05input\x18\f \x03(\tB\x12\xe0A\x01\xbaH\f\x92\x01\t\x10\x80\x02\"\x04r\x02 \x01R\x05input\"\xc6\x01\n" +
 	"\x11SubmitJobResponse\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\tB\x03\xe0A\x03R\x05jobId\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tB\x03\xe0A\x03R\x06status\x12B\n" +
-	"\fsubmitted_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\vsubmittedAt\"\xba\x01\n" +
+	"\fsubmitted_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\vsubmittedAt\x12&\n" +
+	"\tavailable\x18\x04 \x01(\tB\x03\xe0A\x03H\x00R\tavailable\x88\x01\x01B\f\n" +
+	"\n" +
+	"_available\"\xba\x01\n" +
 	"\x0fListJobsRequest\x12R\n" +
 	"\x06status\x18\x01 \x01(\tB:\xe0A\x01\xbaH4r2R\x00R\apendingR\arunningR\tcompletedR\x06failedR\tcancelledR\x06status\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
@@ -1365,6 +1379,7 @@ func file_aitbc_coordinator_v1_job_service_proto_init() {
 	}
 	file_aitbc_coordinator_v1_explain_proto_init()
 	file_aitbc_coordinator_v1_job_proto_init()
+	file_aitbc_coordinator_v1_job_service_proto_msgTypes[1].OneofWrappers = []any{}
 	file_aitbc_coordinator_v1_job_service_proto_msgTypes[9].OneofWrappers = []any{
 		(*WatchJobResponse_State)(nil),
 		(*WatchJobResponse_Text)(nil),

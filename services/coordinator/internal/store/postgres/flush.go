@@ -74,7 +74,7 @@ func (g *gathered) writes() bool {
 // errStale, when something was not confirmed.
 func (t *tx) flush() error {
 	var batch pgx.Batch
-	writes := t.writes()
+	writes := t.writes() || t.spends()
 	if writes && !t.open {
 		t.queueBegin(&batch)
 	}
@@ -85,6 +85,7 @@ func (t *tx) flush() error {
 		t.queueSteps(&batch)
 		t.queueOutbox(&batch)
 		t.queueRequestsPut(&batch)
+		t.queueSpending(&batch)
 	}
 	if batch.Len() == 0 {
 		return nil
@@ -115,6 +116,7 @@ func (t *tx) flushed() {
 	for _, r := range t.requests {
 		r.in, r.believed, r.changed = r.now, false, false
 	}
+	t.spentFlushed()
 	hasResult := t.hasResult
 	t.gathered = newGathered()
 	t.hasResult = hasResult

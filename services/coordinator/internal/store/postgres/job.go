@@ -19,7 +19,7 @@ import (
 const jobColumns = `
 	o.job_id, o.chain_id, o.client, o.operator, o.payload_commitment, o.price_uaitbc, o.max_price_uaitbc,
 	o.execution_limit_us, o.settle_by_us, o.expires_us, o.order_signature, o.client_key, o.salt, o.type,
-	o.model, o.pinned_digest, o.queue_timeout_us, o.total_timeout_us, o.client_limit, o.max_attempts, o.submitted_us,
+	o.model, o.pinned_digest, o.queue_timeout_us, o.total_timeout_us, o.client_limit, o.max_attempts, o.submitted_us, o.budget,
 	j.version, j.shard, j.phase, j.outcome, j.failure_reason, j.failure_message, j.attempt, j.miner, j.model_digest,
 	j.lease_issued_us, j.lease_signature, j.excluded, j.queued_us, j.leased_us, j.started_us, j.stop_by_us,
 	j.completed_us, j.escrow_tx, j.accepted,
@@ -70,7 +70,7 @@ func (r *jobRow) targets() []any {
 		&j.Order.ExecutionLimitUS, &j.Order.SettleByUS, &j.Order.ExpiresUS, toOctets(&j.OrderSignature), toOctets(&j.ClientKey),
 		toFixed(j.Salt[:]), toText(&j.Type),
 		toText(&j.Model), toFixed(j.PinnedDigest[:]), toSpan(&j.QueueTimeout), toSpan(&j.TotalTimeout), &j.ClientLimit,
-		&j.MaxAttempts, toInstant(&j.SubmittedAt),
+		&j.MaxAttempts, toInstant(&j.SubmittedAt), toText(&j.Budget),
 		&r.version, &j.Shard, (*string)(&j.Phase), (*string)(&j.Outcome), (*int32)(&j.Failure.Reason), toText(&j.Failure.Message), &j.Attempt,
 		toFixed(j.Miner[:]), toFixed(j.ModelDigest[:]),
 		&j.LeaseIssuedUS, toOctets(&j.LeaseSignature), toOctets(&r.excluded), toInstant(&j.QueuedAt), toInstant(&j.LeasedAt),

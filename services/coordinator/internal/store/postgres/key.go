@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,17 +12,42 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
 )
 
-const keyColumns = `hash, id, name, scope, account, created_us, expires_us, revoked_us`
+const keyColumns = `hash, id, name, scope, account, created_us, expires_us, revoked_us, line, models, spend_per_day_uaitbc`
 
 func scanKey(row pgx.Row) (k store.Key, err error) {
+	var models string
 	err = row.Scan(toFixed(k.Hash[:]), &k.ID, toText(&k.Name), (*string)(&k.Scope), toFixed(k.Account[:]),
-		toInstant(&k.CreatedAt), toInstant(&k.ExpiresAt), toInstant(&k.RevokedAt))
+		toInstant(&k.CreatedAt), toInstant(&k.ExpiresAt), toInstant(&k.RevokedAt), toText(&k.Line), toText(&models), (*int64)(&k.SpendPerDay))
+	if k.Line == "" {
+		k.Line = k.ID
+	}
+	if models != "" {
+		k.Models = strings.Split(models, ",")
+	}
 	return k, err
 }
 
+func keyValues(k store.Key) []any {
+	return []any{
+		k.Hash[:], k.ID, []byte(k.Name), string(k.Scope), optional(k.Account[:]), instant(k.CreatedAt), instant(k.ExpiresAt), instant(k.RevokedAt),
+		[]byte(k.Line), []byte(strings.Join(k.Models, ",")), int64(k.SpendPerDay),
+	}
+}
+
+const insertKey = `INSERT INTO api_keys (` + keyColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (hash) DO `
+
 // KeyByHash implements store.Keys.
 func (s *Store) KeyByHash(ctx context.Context, hash aitbc.Hash) (store.Key, error) {
-	k, err := scanKey(s.reading.QueryRow(ctx, `SELECT `+keyColumns+` FROM api_keys WHERE hash = $1`, hash[:]))
+	return s.key(ctx, `SELECT `+keyColumns+` FROM api_keys WHERE hash = $1`, hash[:])
+}
+
+// Key implements store.Keys.
+func (s *Store) Key(ctx context.Context, id string) (store.Key, error) {
+	return s.key(ctx, `SELECT `+keyColumns+` FROM api_keys WHERE id = $1`, id)
+}
+
+func (s *Store) key(ctx context.Context, query string, which any) (store.Key, error) {
+	k, err := scanKey(s.reading.QueryRow(ctx, query, which))
 	if err = found(err); err != nil {
 		return store.Key{}, fmt.Errorf("read key: %w", err)
 	}
@@ -30,12 +56,11 @@ func (s *Store) KeyByHash(ctx context.Context, hash aitbc.Hash) (store.Key, erro
 
 // PutKey implements store.Keys.
 func (s *Store) PutKey(ctx context.Context, k store.Key) error {
-	_, err := s.writing.Exec(ctx, `INSERT INTO api_keys (`+keyColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-		ON CONFLICT (hash) DO UPDATE
+	_, err := s.writing.Exec(ctx, insertKey+`UPDATE
 		SET id = excluded.id, name = excluded.name, scope = excluded.scope, account = excluded.account,
-			created_us = excluded.created_us, expires_us = excluded.expires_us, revoked_us = excluded.revoked_us`,
-		k.Hash[:], k.ID, []byte(k.Name), string(k.Scope), optional(k.Account[:]),
-		instant(k.CreatedAt), instant(k.ExpiresAt), instant(k.RevokedAt))
+			created_us = excluded.created_us, expires_us = excluded.expires_us, revoked_us = excluded.revoked_us,
+			line = excluded.line, models = excluded.models, spend_per_day_uaitbc = excluded.spend_per_day_uaitbc`,
+		keyValues(k)...)
 	if err != nil {
 		return fmt.Errorf("put key %s: %w", k.ID, opaque(err))
 	}
@@ -63,6 +88,25 @@ func (s *Store) RevokeKey(ctx context.Context, id string, at time.Time) error {
 	}
 	if err != nil {
 		return fmt.Errorf("revoke key %s: %w", id, opaque(err))
+	}
+	return nil
+}
+
+// RotateKey implements store.Keys.
+func (s *Store) RotateKey(ctx context.Context, replaced string, until time.Time, next store.Key) error {
+	err := pgx.BeginFunc(ctx, s.writing, func(t pgx.Tx) error {
+		tag, err := t.Exec(ctx, `UPDATE api_keys SET expires_us = least(expires_us, $1) WHERE id = $2`, instant(until), replaced) // least passes over NULL
+		if err == nil && tag.RowsAffected() == 0 {
+			err = store.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		_, err = t.Exec(ctx, insertKey+`NOTHING`, keyValues(next)...)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("rotate key %s: %w", replaced, opaque(err))
 	}
 	return nil
 }

@@ -59,6 +59,7 @@ type tx struct {
 	requests map[requestKey]*request
 	// firstExpiry is when the first of requests expires; zero: none is known.
 	firstExpiry time.Time
+	spent       map[spending]*spent
 	gathered
 }
 
@@ -93,7 +94,7 @@ type payload struct{ prompt, options []byte }
 func newTx(ctx context.Context, s *Store, doubts doubts, careful bool) *tx {
 	return &tx{
 		ctx: ctx, store: s, doubts: doubts, careful: careful,
-		jobs: map[aitbc.JobID]*entry{}, requests: map[requestKey]*request{}, gathered: newGathered(),
+		jobs: map[aitbc.JobID]*entry{}, requests: map[requestKey]*request{}, spent: map[spending]*spent{}, gathered: newGathered(),
 	}
 }
 

@@ -32,8 +32,8 @@ const (
 	INSERT INTO orders (
 		job_id, chain_id, client, operator, payload_commitment, price_uaitbc, max_price_uaitbc,
 		execution_limit_us, settle_by_us, expires_us, order_signature, client_key, salt, type,
-		model, pinned_digest, queue_timeout_us, total_timeout_us, client_limit, max_attempts, submitted_us)
-	SELECT n.* FROM unnest($1::order_row[]) AS n
+		model, pinned_digest, queue_timeout_us, total_timeout_us, client_limit, max_attempts, submitted_us, budget)
+	SELECT n.* FROM unnest($1::order_row_2[]) AS n
 	ON CONFLICT (job_id) DO NOTHING
 	RETURNING job_id`
 
@@ -130,7 +130,7 @@ func orderRows(changes []change) *rows {
 	var r rows
 	for _, c := range changes {
 		j, o := &c.job, &c.job.Order
-		r.begin(21)
+		r.begin(22)
 		r.uuid(j.ID)
 		r.bytes([]byte(o.ChainID))
 		r.bytes(o.Client[:])
@@ -152,6 +152,7 @@ func orderRows(changes []change) *rows {
 		r.bool(j.ClientLimit)
 		r.int(int64(j.MaxAttempts))
 		r.instant(j.SubmittedAt)
+		r.bytes([]byte(j.Budget))
 		r.end()
 	}
 	return &r

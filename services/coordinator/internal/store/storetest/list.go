@@ -227,37 +227,6 @@ func testRequests(t *testing.T, db Database) {
 	require.NoError(t, err, "what is put afterwards stays")
 }
 
-func testKeys(t *testing.T, db Database) {
-	st, ctx := db.Open(t), t.Context()
-	full := store.Key{
-		Hash: aitbc.Hash{1}, ID: "key_2", Name: "laptop", Scope: store.ScopeClient, Account: accountOf(1),
-		CreatedAt: epoch(), ExpiresAt: epoch().Add(time.Hour), RevokedAt: epoch().Add(time.Minute),
-	}
-	bare := store.Key{Hash: aitbc.Hash{2}, ID: "key_1", Scope: store.ScopeAdmin, CreatedAt: epoch()}
-	for _, want := range []store.Key{full, bare} {
-		require.NoError(t, st.PutKey(ctx, want))
-		got, err := st.KeyByHash(ctx, want.Hash)
-		require.NoError(t, err)
-		require.Equal(t, want, got)
-	}
-	list, err := st.ListKeys(ctx)
-	require.NoError(t, err)
-	require.Equal(t, []store.Key{bare, full}, list)
-
-	require.NoError(t, st.RevokeKey(ctx, bare.ID, epoch().Add(time.Second)))
-	require.NoError(t, st.RevokeKey(ctx, bare.ID, epoch().Add(time.Hour)))
-	got, err := st.KeyByHash(ctx, bare.Hash)
-	require.NoError(t, err)
-	require.Equal(t, epoch().Add(time.Second), got.RevokedAt, "the first time stays")
-
-	replaced := full
-	replaced.Name, replaced.Scope, replaced.RevokedAt = "desktop", store.ScopeMiner, time.Time{}
-	require.NoError(t, st.PutKey(ctx, replaced))
-	got, err = st.KeyByHash(ctx, full.Hash)
-	require.NoError(t, err)
-	require.Equal(t, replaced, got)
-}
-
 func testAccountKeys(t *testing.T, db Database) {
 	st, ctx := db.Open(t), t.Context()
 	for _, sealed := range [][]byte{{0, 1, 0xff}, slices.Repeat([]byte{7}, 200)} { // the second replaces the first

@@ -55,6 +55,9 @@ func Run(t *testing.T, empty func(t testing.TB) Database) {
 		{"a replica that is alone does everything", testJoin},
 		{"prompts and results are deleted in the order of the ends", testPurge},
 		{"API keys", testKeys},
+		{"API keys are rotated", testRotation},
+		{"requests for API keys are carried out by one at a time", testKeyRequests},
+		{"what budgets spend is added up by day", testSpending},
 		{"account keys", testAccountKeys},
 		{"everything is there after a restart", testReopen},
 		{"a crash loses nothing committed and keeps nothing else", testCrash},
@@ -81,6 +84,10 @@ func RunShared(t *testing.T, empty func(t testing.TB) Database) {
 	t.Run("replicas take over from each other, and who was left behind is fenced", func(t *testing.T) {
 		t.Parallel()
 		testReplicas(t, empty(t))
+	})
+	t.Run("replicas spend no more of a budget than there is", func(t *testing.T) {
+		t.Parallel()
+		testSharedSpending(t, empty(t))
 	})
 }
 
