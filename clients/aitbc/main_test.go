@@ -105,7 +105,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GORACE", "atexit_sleep_ms=20")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "jobid": jobID, "mine": mine},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "jobid": jobID, "firstkey": firstKey, "mine": mine},
 	})
 }
 
@@ -146,6 +146,16 @@ func jobID(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no job id in %q", text)
 	}
 	ts.Setenv("JOB", id)
+}
+
+// firstKey keeps the id of the first key that the last command printed, a line each, in $KEY.
+func firstKey(ts *testscript.TestScript, neg bool, args []string) {
+	text := ts.ReadFile("stdout")
+	var id string
+	if _, err := fmt.Sscanf(text, `{"key_id":%q`, &id); err != nil || neg || len(args) != 0 {
+		ts.Fatalf("no key id in %q", text)
+	}
+	ts.Setenv("KEY", id)
 }
 
 // startLedger starts a ledger that holds the receipts of the server's jobs, at $AITBC_LEDGER.

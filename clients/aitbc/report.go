@@ -66,9 +66,15 @@ func remedy(reason aitbc.Reason) string {
 	switch reason {
 	case aitbc.ReasonInvalidKey:
 		return "give a good key with AITBC_API_KEY, CLIENT_KEY or --api-key, or keep one with: aitbc login. " +
-			"aitbcd dev has client_dev_key_1; elsewhere an operator makes one with: aitbcd coordinator keys create"
+			"aitbcd dev has client_dev_key_1; elsewhere an admin makes one with: aitbc keys create"
 	case aitbc.ReasonScopeMissing:
 		return "use a key that may do this"
+	case aitbc.ReasonModelNotAllowed:
+		return "ask for a model that the key is for, or have an admin make another key: aitbc keys create --models"
+	case aitbc.ReasonSpendLimit:
+		return "set a lower --max-price, or have an admin make a key with a higher limit: aitbc keys create --spend-per-day"
+	case aitbc.ReasonKeyNotFound:
+		return "check the key's id: aitbc keys list"
 	case aitbc.ReasonInsufficientFunds:
 		return "lower --max-price, or fund the account: aitbc account shows it"
 	case aitbc.ReasonJobNotFound:

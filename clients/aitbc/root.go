@@ -72,7 +72,7 @@ Exit codes: ` + exitCodesText(),
 	flags.Lookup("url").DefValue = defaultURL // the help shows no settings
 	root.AddCommand(
 		newSubmit(a), newRun(a), newConversation(a), newStatus(a), newWatch(a), newQuote(a), newJobs(a), newExplain(a), newCancel(a), newReceipt(a),
-		newAccount(a), newModels(a), newMiners(a), newLogin(a), newLogout(a), newProfile(a), newVersion(a),
+		newAccount(a), newModels(a), newMiners(a), newKeys(a), newLogin(a), newLogout(a), newProfile(a), newVersion(a),
 	)
 	return root
 }

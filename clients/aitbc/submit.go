@@ -104,10 +104,14 @@ func (i *submission) readPrompt(a *app) (string, error) {
 	return strings.TrimSuffix(string(text), "\n"), nil
 }
 
-// parsePrice also takes what this program prints, "0.25 AITBC", and a bare number.
-func parsePrice(text string) (aitbc.Amount, error) {
+// parseAmount also takes what this program prints, "0.25 AITBC", and a bare number.
+func parseAmount(text string) (aitbc.Amount, error) {
 	number := strings.TrimSuffix(strings.ToLower(strings.ReplaceAll(text, " ", "")), aitbc.CoinSuffix)
-	amount, err := aitbc.ParseAmount(number + aitbc.CoinSuffix)
+	return aitbc.ParseAmount(number + aitbc.CoinSuffix)
+}
+
+func parsePrice(text string) (aitbc.Amount, error) {
+	amount, err := parseAmount(text)
 	if err != nil || amount == 0 {
 		return 0, fmt.Errorf("--max-price is %q, want an amount such as 0.25aitbc", text)
 	}
@@ -155,6 +159,9 @@ func (a *app) submits(cmd *cobra.Command, request func(*app) (aitbc.SubmitReques
 		return a.print(submitted, func(p *printer) {
 			p.line("Job ID: %s", submitted.JobID)
 			p.line("Status: %s", p.status(submitted.Status))
+			if submitted.Available != nil && a.outTTY { // the seed document's lines stay as they are
+				p.line("Left to spend: %s", coins(*submitted.Available))
+			}
 		})
 	})
 }

@@ -43,6 +43,7 @@ type Client struct {
 	jobs     coordinatorv1.JobServiceClient
 	receipts coordinatorv1.ReceiptServiceClient
 	network  coordinatorv1.NetworkServiceClient
+	keys     coordinatorv1.KeyServiceClient
 	caller   *caller
 	close    func() error
 }
@@ -63,6 +64,7 @@ func New(target string, opts ...Option) (*Client, error) {
 		jobs:     coordinatorv1.NewJobServiceClient(caller),
 		receipts: coordinatorv1.NewReceiptServiceClient(caller),
 		network:  coordinatorv1.NewNetworkServiceClient(caller),
+		keys:     coordinatorv1.NewKeyServiceClient(caller),
 		caller:   caller,
 		close:    closeConn,
 	}, nil

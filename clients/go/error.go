@@ -34,6 +34,9 @@ const (
 	ReasonExecutionLimit      Reason = "EXECUTION_LIMIT"
 	ReasonCancelled           Reason = "CANCELLED"
 	ReasonRequestRejected     Reason = "REQUEST_REJECTED"
+	ReasonModelNotAllowed     Reason = "MODEL_NOT_ALLOWED"
+	ReasonSpendLimit          Reason = "SPEND_LIMIT"
+	ReasonKeyNotFound         Reason = "KEY_NOT_FOUND"
 	reasonCallAbandoned       Reason = "CALL_ABANDONED"
 
 	// ReasonUnreachable is this package's own: no coordinator answered.

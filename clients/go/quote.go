@@ -44,10 +44,7 @@ type Quote struct {
 
 // Quote says what a job would cost at most, how long it would wait, and whether it is possible.
 func (c *Client) Quote(ctx context.Context, req QuoteRequest) (*Quote, error) {
-	m := &coordinatorv1.QuoteJobRequest{Model: req.Model, Timeouts: req.Timeouts.message()}
-	if req.MaxPrice != 0 {
-		m.MaxPrice = req.MaxPrice.String()
-	}
+	m := &coordinatorv1.QuoteJobRequest{Model: req.Model, Timeouts: req.Timeouts.message(), MaxPrice: coinText(req.MaxPrice)}
 	if !req.ModelDigest.IsZero() {
 		m.ModelDigest = req.ModelDigest.String()
 	}

@@ -2,12 +2,9 @@ package aitbc
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"iter"
 	"time"
-
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 )
@@ -70,6 +67,9 @@ type Submission struct {
 	Status Status `json:"status"`
 	// SubmittedTime is when the job was durable.
 	SubmittedTime time.Time `json:"submitted_at"`
+	// Available is what another job could cost at most beside those under way; nil: not known, or
+	// nothing costs anything.
+	Available *Amount `json:"available,omitempty"`
 }
 
 // Submit hands a job in and returns as soon as it is durable.
@@ -85,11 +85,16 @@ func (c *Client) Submit(ctx context.Context, req SubmitRequest) (*Submission, er
 		return nil, err
 	}
 	var f fieldReader
-	return &Submission{
+	submission := &Submission{
 		JobID:         f.jobID("job_id", answer.GetJobId()),
 		Status:        Status(answer.GetStatus()),
 		SubmittedTime: instant(answer.GetSubmittedAt()),
-	}, f.err()
+	}
+	if answer.Available != nil {
+		available := f.amount("available", answer.GetAvailable())
+		submission.Available = &available
+	}
+	return submission, f.err()
 }
 
 // Run submits a job and waits for its end. A job that fails or is cancelled gives a [*JobError]
@@ -257,20 +262,15 @@ func (r SubmitRequest) message() *coordinatorv1.SubmitJobRequest {
 		Model:     r.Model,
 		Options:   r.Options.message(),
 		Timeouts:  r.Timeouts.message(),
-		RequestId: r.RequestID,
+		RequestId: orRandom(r.RequestID),
+		MaxPrice:  coinText(r.MaxPrice),
 		Order:     r.Order.message(),
 	}
 	if r.Chat != nil {
 		m.Messages, m.Tools = r.Chat.message()
 	}
-	if r.MaxPrice != 0 {
-		m.MaxPrice = r.MaxPrice.String()
-	}
 	if !r.ModelDigest.IsZero() {
 		m.ModelDigest = r.ModelDigest.String()
-	}
-	if m.GetRequestId() == "" {
-		m.RequestId = rand.Text()
 	}
 	return m
 }
@@ -310,11 +310,5 @@ func (t Timeouts) message() *coordinatorv1.JobTimeouts {
 	if t == (Timeouts{}) {
 		return nil
 	}
-	span := func(d time.Duration) *durationpb.Duration {
-		if d == 0 {
-			return nil
-		}
-		return durationpb.New(d)
-	}
-	return &coordinatorv1.JobTimeouts{Queue: span(t.Queue), Execution: span(t.Execution), Total: span(t.Total)}
+	return &coordinatorv1.JobTimeouts{Queue: spanMessage(t.Queue), Execution: spanMessage(t.Execution), Total: spanMessage(t.Total)}
 }

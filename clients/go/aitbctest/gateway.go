@@ -42,6 +42,7 @@ func newGateway(conn *grpc.ClientConn) (http.Handler, error) {
 		coordinatorv1.RegisterJobServiceHandler,
 		coordinatorv1.RegisterReceiptServiceHandler,
 		coordinatorv1.RegisterNetworkServiceHandler,
+		coordinatorv1.RegisterKeyServiceHandler,
 	} {
 		if err := register(context.Background(), mux, conn); err != nil {
 			return nil, fmt.Errorf("register gateway: %w", err)
@@ -83,7 +84,7 @@ func intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle 
 	if err := grpc.SetHeader(ctx, metadata.Pairs(requestIDHeader, "req-"+info.FullMethod[strings.LastIndex(info.FullMethod, "/")+1:])); err != nil {
 		return nil, err
 	}
-	if err := checkKey(ctx); err != nil {
+	if err := checkKey(ctx, info.FullMethod); err != nil {
 		return nil, err
 	}
 	resp, err := handle(ctx, req)
@@ -94,8 +95,8 @@ func intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle 
 }
 
 // interceptStream does the same for streams.
-func interceptStream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
-	if err := checkKey(stream.Context()); err != nil {
+func interceptStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	if err := checkKey(stream.Context(), info.FullMethod); err != nil {
 		return err
 	}
 	if err := handle(srv, stream); err != nil {
@@ -104,10 +105,19 @@ func interceptStream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo
 	return nil
 }
 
-func checkKey(ctx context.Context) error {
+// checkKey wants an admin's key for what is about keys, and the client's for all else.
+func checkKey(ctx context.Context, method string) error {
 	md, _ := metadata.FromIncomingContext(ctx)
-	if keys := md.Get("x-api-key"); len(keys) != 1 || keys[0] != APIKey {
+	keys := md.Get("x-api-key")
+	if len(keys) != 1 || keys[0] != APIKey && keys[0] != AdminKey {
 		return statusOf(refusal(aitbc.ReasonInvalidKey, codes.Unauthenticated, "no API key was given, or it is unknown"))
+	}
+	wanted, scope := APIKey, aitbc.ScopeClient
+	if strings.HasPrefix(method, "/"+coordinatorv1.KeyService_ServiceDesc.ServiceName+"/") {
+		wanted, scope = AdminKey, aitbc.ScopeAdmin
+	}
+	if keys[0] != wanted {
+		return statusOf(refusal(aitbc.ReasonScopeMissing, codes.PermissionDenied, "this needs a key of scope "+string(scope)))
 	}
 	return nil
 }

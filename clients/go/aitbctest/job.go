@@ -33,6 +33,7 @@ type book struct {
 	jobs     map[string]*entry
 	requests map[string]string // request id to job id
 	spent    aitbc.Amount
+	keys     []*apiKey
 }
 
 // entry is a job and what becomes of it.
@@ -66,7 +67,7 @@ func (s jobService) SubmitJob(ctx context.Context, req *coordinatorv1.SubmitJobR
 		if !proto.Equal(e.request, req) {
 			return nil, refusal(aitbc.ReasonIdempotencyMismatch, codes.AlreadyExists, "the request id was used for another request")
 		}
-		return submitted(e), nil
+		return b.submitted(e), nil
 	}
 	e, err := b.newEntry(ctx, req)
 	if err != nil {
@@ -74,12 +75,12 @@ func (s jobService) SubmitJob(ctx context.Context, req *coordinatorv1.SubmitJobR
 	}
 	b.jobs[e.job.GetJobId()] = e
 	b.requests[req.GetRequestId()] = e.job.GetJobId()
-	return submitted(e), nil
+	return b.submitted(e), nil
 }
 
-func submitted(e *entry) *coordinatorv1.SubmitJobResponse {
+func (b *book) submitted(e *entry) *coordinatorv1.SubmitJobResponse {
 	return &coordinatorv1.SubmitJobResponse{
-		JobId: e.job.GetJobId(), Status: e.job.GetStatus(), SubmittedAt: e.job.GetSubmittedAt(),
+		JobId: e.job.GetJobId(), Status: e.job.GetStatus(), SubmittedAt: e.job.GetSubmittedAt(), Available: proto.String((b.cfg.Balance - b.spent).String()),
 	}
 }
 

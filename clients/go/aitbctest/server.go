@@ -25,8 +25,12 @@ import (
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 )
 
-// APIKey is the key that the server accepts.
-const APIKey = "client_dev_key_1"
+// APIKey is the key that the server accepts, AdminKey the one that it wants for calls about keys. The keys
+// that are made are only listed: no call takes them.
+const (
+	APIKey   = "client_dev_key_1"
+	AdminKey = "admin_dev_key_1"
+)
 
 // Config says how the server behaves.
 type Config struct {
@@ -97,6 +101,7 @@ func Start(cfg Config) (*Server, error) {
 	coordinatorv1.RegisterJobServiceServer(s.grpc, jobService{book: book})
 	coordinatorv1.RegisterReceiptServiceServer(s.grpc, receiptService{book: book})
 	coordinatorv1.RegisterNetworkServiceServer(s.grpc, networkService{book: book})
+	coordinatorv1.RegisterKeyServiceServer(s.grpc, keyService{book: book})
 	go func() { s.served <- s.grpc.Serve(listener) }()
 
 	s.conn, err = grpc.NewClient(s.Target(), grpc.WithTransportCredentials(insecure.NewCredentials()))

@@ -46,7 +46,7 @@ func (r *ring) add(t *testing.T, scope store.Scope, life time.Duration) (string,
 	t.Helper()
 	id, err := auth.NewKeyID(time.Now())
 	require.NoError(t, err)
-	secret := auth.Secret(scope, [32]byte([]byte(rand.Text() + "and six")))
+	secret := auth.Secret(scope, [32]byte([]byte(rand.Text()+"and six")))
 	key := auth.Terms{
 		Name: "a name", Scope: scope, Account: aitbc.AccountID{1}, Models: []string{"tiny:latest"}, SpendPerDay: 5, Life: life,
 	}.Key(id, secret, time.Now())

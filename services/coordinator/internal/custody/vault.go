@@ -72,7 +72,9 @@ func (v *Vault) Create(ctx context.Context, seed aitbc.Hash) (aitbc.AccountID, e
 
 // Secret derives the random bytes of an API key from a random seed. Who has the seed alone, as the store
 // has it, can derive nothing.
-func (v *Vault) Secret(seed aitbc.Hash) ([32]byte, error) { return v.derive(seed, "aitbc/custody/api-key/v1") }
+func (v *Vault) Secret(seed aitbc.Hash) ([32]byte, error) {
+	return v.derive(seed, "aitbc/custody/api-key/v1")
+}
 
 func (v *Vault) derive(seed aitbc.Hash, purpose string) (out [32]byte, err error) {
 	key, err := hkdf.Key(sha256.New, v.file, seed[:], purpose, len(out))

@@ -91,7 +91,9 @@ func (w *world) Available(context.Context, dispatch.SubmitRequest) (aitbc.Amount
 	return 2_500_000, !w.free, w.fundsErr
 }
 
-func (w *world) SpentOf(context.Context, string, store.Day) (aitbc.Amount, error) { return 750_000, nil }
+func (w *world) SpentOf(context.Context, string, store.Day) (aitbc.Amount, error) {
+	return 750_000, nil
+}
 
 func (w *world) Create(_ context.Context, r custody.Request) (custody.Issued, error) {
 	w.mu.Lock()
