@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
@@ -41,14 +40,6 @@ func (e *driverError) Error() string { return e.text }
 
 // Unwrap gives the error that callers may know; nil: none.
 func (e *driverError) Unwrap() error { return e.known }
-
-// found turns the driver's "no rows" into the store's.
-func found(err error) error {
-	if errors.Is(err, pgx.ErrNoRows) {
-		return store.ErrNotFound
-	}
-	return opaque(err)
-}
 
 // isViolation reports whether err says that a value or a row breaks a rule of its table: SQLSTATE
 // classes 22 and 23.

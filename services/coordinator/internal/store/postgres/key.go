@@ -47,8 +47,12 @@ func (s *Store) Key(ctx context.Context, id string) (store.Key, error) {
 }
 
 func (s *Store) key(ctx context.Context, query string, which any) (store.Key, error) {
-	k, err := scanKey(s.reading.QueryRow(ctx, query, which))
-	if err = found(err); err != nil {
+	var k store.Key
+	err := s.one(ctx, func(row pgx.Row) (err error) {
+		k, err = scanKey(row)
+		return err
+	}, query, which)
+	if err != nil {
 		return store.Key{}, fmt.Errorf("read key: %w", err)
 	}
 	return k, nil
@@ -123,7 +127,8 @@ func (s *Store) PutAccountKey(ctx context.Context, account aitbc.AccountID, seal
 
 // AccountKey implements store.Accounts.
 func (s *Store) AccountKey(ctx context.Context, account aitbc.AccountID) (sealed []byte, err error) {
-	err = found(s.reading.QueryRow(ctx, `SELECT sealed FROM account_keys WHERE account = $1`, account[:]).Scan(toOctets(&sealed)))
+	err = s.one(ctx, func(row pgx.Row) error { return row.Scan(toOctets(&sealed)) },
+		`SELECT sealed FROM account_keys WHERE account = $1`, account[:])
 	if err != nil {
 		return nil, fmt.Errorf("read the key of account %s: %w", account, err)
 	}

@@ -14,19 +14,43 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
 )
 
-// list runs a query and calls scan for every row.
+// list runs a query and calls scan for every row. When the connection was dead, so are its neighbours:
+// the database came back, and new ones are made.
 func (s *Store) list(ctx context.Context, scan func(row pgx.Row) error, query string, args ...any) error {
+	read, err := s.listOnce(ctx, scan, query, args...)
+	if read == 0 && isLost(err) {
+		s.reading.Reset()
+		_, err = s.listOnce(ctx, scan, query, args...)
+	}
+	return opaque(err)
+}
+
+// listOnce is list on one connection; it gives how many rows it has read.
+func (s *Store) listOnce(ctx context.Context, scan func(row pgx.Row) error, query string, args ...any) (read int, err error) {
 	rows, err := s.reading.Query(ctx, query, args...)
 	if err != nil {
-		return opaque(err)
+		return 0, err
 	}
 	defer rows.Close()
-	for rows.Next() {
+	for ; rows.Next(); read++ {
 		if err := scan(rows); err != nil {
-			return opaque(err)
+			return read + 1, err
 		}
 	}
-	return opaque(rows.Err())
+	return read, rows.Err()
+}
+
+// one runs a query for one row. Errors: store.ErrNotFound.
+func (s *Store) one(ctx context.Context, scan func(row pgx.Row) error, query string, args ...any) error {
+	found := false
+	err := s.list(ctx, func(row pgx.Row) error {
+		found = true
+		return scan(row)
+	}, query, args...)
+	if err == nil && !found {
+		return store.ErrNotFound
+	}
+	return err
 }
 
 func (s *Store) jobs(ctx context.Context, query string, args ...any) (list []job.Job, err error) {
@@ -71,8 +95,8 @@ func (s *Store) Shards(ctx context.Context, ids []aitbc.JobID) (map[aitbc.JobID]
 // Payload implements store.Reader.
 func (s *Store) Payload(ctx context.Context, id aitbc.JobID) (p job.Payload, err error) {
 	var options []byte
-	err = found(s.reading.QueryRow(ctx, `SELECT prompt, options FROM payloads WHERE job_id = $1`, uuid(id)).
-		Scan(toText(&p.Prompt), &options))
+	err = s.one(ctx, func(row pgx.Row) error { return row.Scan(toText(&p.Prompt), &options) },
+		`SELECT prompt, options FROM payloads WHERE job_id = $1`, uuid(id))
 	if err == nil {
 		err = json.Unmarshal(options, &p.Options)
 	}
@@ -103,7 +127,8 @@ func (s *Store) Payloads(ctx context.Context, ids []aitbc.JobID) (map[aitbc.JobI
 
 // Result implements store.Reader.
 func (s *Store) Result(ctx context.Context, id aitbc.JobID) (result string, err error) {
-	err = found(s.reading.QueryRow(ctx, `SELECT result FROM results WHERE job_id = $1`, uuid(id)).Scan(toText(&result)))
+	err = s.one(ctx, func(row pgx.Row) error { return row.Scan(toText(&result)) },
+		`SELECT result FROM results WHERE job_id = $1`, uuid(id))
 	if err != nil {
 		return "", fmt.Errorf("read the result of job %s: %w", id, err)
 	}
@@ -234,9 +259,9 @@ func (s *Store) WaitingClients(ctx context.Context, shard int32, model string, a
 
 // Escrows implements store.Reader.
 func (s *Store) Escrows(ctx context.Context, client aitbc.AccountID) (escrowed, waiting aitbc.Amount, err error) {
-	err = s.reading.QueryRow(ctx, selectEscrows, client[:]).Scan((*int64)(&escrowed), (*int64)(&waiting))
+	err = s.one(ctx, func(row pgx.Row) error { return row.Scan((*int64)(&escrowed), (*int64)(&waiting)) }, selectEscrows, client[:])
 	if err != nil {
-		return 0, 0, fmt.Errorf("sum the escrows of %s: %w", client, opaque(err))
+		return 0, 0, fmt.Errorf("sum the escrows of %s: %w", client, err)
 	}
 	return escrowed, waiting, nil
 }
