@@ -135,6 +135,9 @@ func (j JobID) ulid() string { return strings.ToLower(ulid.ULID(j).String()) }
 // String gives the job's id.
 func (j JobID) String() string { return jobPrefix + j.ulid() }
 
+// Time gives when the id was made, in whole milliseconds, by the clock of who made it.
+func (j JobID) Time() time.Time { return ulid.ULID(j).Timestamp() }
+
 // MarshalText gives the job's id.
 func (j JobID) MarshalText() ([]byte, error) { return []byte(j.String()), nil }
 

@@ -55,6 +55,20 @@ func (p *process) end(signal syscall.Signal) error {
 	}
 }
 
+// endAll kills processes that are nobody's to wait for, and waits until they are gone.
+func endAll(pids []int) error {
+	deadline := time.Now().Add(stopGrace)
+	for _, pid := range pids {
+		for syscall.Kill(pid, syscall.SIGKILL) == nil {
+			if time.Now().After(deadline) {
+				return fmt.Errorf("process %d still runs after %s", pid, stopGrace)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	return nil
+}
+
 // owner is the user that the server runs as; nil: ours.
 type owner struct{ uid, gid uint32 }
 

@@ -173,9 +173,18 @@ func (s *Server) CreateDatabase(ctx context.Context, name string) (string, error
 	return s.URL(name), nil
 }
 
-// Kill ends the server at once, as a crash would: nothing is flushed. The cluster stays, for
-// Restart.
-func (s *Server) Kill() error { return s.signal(syscall.SIGKILL) }
+// Kill ends the server at once, as a crash would: nothing is flushed, and no connection is served any
+// more when it returns. The cluster stays, for Restart.
+func (s *Server) Kill() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		return nil
+	}
+	defer func() { s.process = nil }()
+	serving := s.process.children() // they outlive their parent until they look
+	return errors.Join(s.process.end(syscall.SIGKILL), endAll(serving))
+}
 
 // Stop ends the server in order and removes its folder. A second Stop does nothing.
 func (s *Server) Stop() error {

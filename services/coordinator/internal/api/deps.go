@@ -31,7 +31,7 @@ type Jobs interface {
 	// Quote says how a job would fare. Errors: INVALID_FIELD, LEDGER_UNAVAILABLE.
 	Quote(ctx context.Context, r dispatch.SubmitRequest) (dispatch.Quote, error)
 	// Place gives where a waiting job stands; false: it does not wait for a miner.
-	Place(id aitbc.JobID) (scheduler.Place, bool)
+	Place(j *job.Job) (scheduler.Place, bool)
 	// Explain tells all about a job. Errors: JOB_NOT_FOUND.
 	Explain(ctx context.Context, id aitbc.JobID) (dispatch.Explanation, error)
 }

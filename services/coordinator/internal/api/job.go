@@ -60,7 +60,7 @@ func (s *jobServer) GetJob(ctx context.Context, r *coordinatorv1.GetJobRequest) 
 		return nil, err
 	}
 	if j.Phase == job.Queued {
-		message.Queue = queueMessage(s.deps.Jobs.Place(j.ID))
+		message.Queue = queueMessage(s.deps.Jobs.Place(&j))
 	}
 	return &coordinatorv1.GetJobResponse{Job: message}, nil
 }

@@ -56,7 +56,7 @@ func (d *Dispatcher) Available(ctx context.Context, r SubmitRequest) (available 
 		return 0, false, err
 	}
 	d.mu.Lock()
-	waiting := d.held[r.Client].waiting
+	waiting := d.waiting[r.Client]
 	d.mu.Unlock()
 	funds, err := d.deps.Ledger.Funds(ctx, r.Client)
 	if err != nil {

@@ -26,6 +26,8 @@ type change struct {
 	takes bool
 	// reported says that the miner itself ended its attempt, so it need not be told.
 	reported bool
+	// entry is the job's in memory, pinned while the change is under way; nil: the job is new.
+	entry *entry
 
 	// What became of it: the job before and after, its number among all changes, whether the step
 	// changed anything and owes something, or why the step was refused.
@@ -48,6 +50,7 @@ func (d *Dispatcher) commit(ctx context.Context, changes ...*change) error {
 	for i, c := range changes {
 		ids[i] = c.id
 	}
+	d.pinAll(changes)
 	err := d.deps.Committer.Commit(ctx, func(tx store.Tx) error {
 		if err := tx.Preload(ids...); err != nil {
 			return err
@@ -61,6 +64,7 @@ func (d *Dispatcher) commit(ctx context.Context, changes ...*change) error {
 		return nil
 	})
 	if err != nil {
+		d.unpinAll(changes)
 		return fmt.Errorf("commit %d changes: %w", len(changes), err)
 	}
 	crashAt("after", changes)
@@ -167,8 +171,15 @@ func (d *Dispatcher) committed(ctx context.Context, changes []*change) {
 	now, owed := clock(), false
 	d.mu.Lock()
 	for _, c := range changes {
+		e := c.entry
+		if c.entry = nil; e != nil {
+			e.pins-- // before apply, which may park it
+		}
 		if c.found || c.moved {
 			d.apply(now, c)
+		}
+		if e != nil {
+			d.dropBlank(c.id, e)
 		}
 		owed = owed || c.refused == nil && c.owed != job.None
 	}

@@ -35,6 +35,11 @@ func (d *Dispatcher) Claim(ctx context.Context, miner aitbc.AccountID, c Claim) 
 	if j.HeldBy(miner, j.Attempt) {
 		return j, nil
 	}
+	release, err := d.present(ctx, j.ID)
+	if err != nil {
+		return job.Job{}, err
+	}
+	defer release()
 	decision, err := d.take(miner, j.ID)
 	if err != nil {
 		return job.Job{}, err

@@ -25,8 +25,11 @@ type Config struct {
 	OrderLife time.Duration
 	// RequestLife is how long an idempotency key is remembered.
 	RequestLife time.Duration
-	// MaxLive bounds the jobs that are not done; a submission beyond it is refused as overloaded.
+	// MaxLive bounds the jobs in memory: those that are under way, or near the head of their line. A
+	// submission beyond it is refused as overloaded. However many wait behind them costs no memory.
 	MaxLive int
+	// Window is how many waiting jobs of a client for a model are in memory, from 1.
+	Window int
 	// MaxSubmitting bounds the submissions that are worked on at once; one beyond it is refused as
 	// overloaded before it has cost anything.
 	MaxSubmitting int
@@ -54,6 +57,7 @@ func DefaultConfig(chainID string) Config {
 		OrderLife:      5 * time.Minute,
 		RequestLife:    24 * time.Hour,
 		MaxLive:        100_000,
+		Window:         256,
 		MaxSubmitting:  1024,
 		Quotas:         Quotas{Jobs: 50_000},
 		Batch:          256,
@@ -87,6 +91,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxLive < 1 || c.Batch < 1 || c.PayloadCache < 0 {
 		faults = append(faults, fmt.Errorf("max live %d, batch %d, payload cache %d: want at least 1, 1 and 0", c.MaxLive, c.Batch, c.PayloadCache))
+	}
+	if c.Window < 1 {
+		faults = append(faults, fmt.Errorf("window %d: want at least 1", c.Window))
 	}
 	if c.MaxSubmitting < 1 {
 		faults = append(faults, fmt.Errorf("max submitting %d: want at least 1", c.MaxSubmitting))

@@ -41,12 +41,12 @@ type Dispatcher struct {
 
 	mu        sync.Mutex // guards all below
 	scheduler *scheduler.Scheduler
-	live      map[aitbc.JobID]*entry // jobs that are not done, and those being submitted
+	live      map[aitbc.JobID]*entry // jobs that are not done nor parked, and those being submitted
 	miners    map[aitbc.AccountID]*miner
-	sessions  uint64               // the number of the last session
-	models    map[string]time.Time // when each model that a miner has was first seen
-	held      map[aitbc.AccountID]holding
-	usual     map[string]time.Duration // the metered time of late answers, by model
+	sessions  uint64                           // the number of the last session
+	models    map[string]time.Time             // when each model that a miner has was first seen
+	waiting   map[aitbc.AccountID]aitbc.Amount // to be escrowed for each client's jobs
+	usual     map[string]time.Duration         // the metered time of late answers, by model
 	used      map[aitbc.AccountID]*usage
 	// escrowMoved is closed and replaced when the outcome of some escrow becomes known.
 	escrowMoved chan struct{}
@@ -57,8 +57,14 @@ type Dispatcher struct {
 	tried    map[aitbc.JobID]*entry // queued again after a failure that is not worth waiting
 	unsent   map[aitbc.JobID]*entry // leases to send whose payload is not in memory
 	cached   int                    // bytes of payloads in entries
-	// touched are jobs that changed while a shard is being taken in; nil: none is.
-	touched map[aitbc.JobID]bool
+	// windows are those of the lines with parked jobs, short those of them to be read on; parked is how
+	// many jobs all have. sweepAt is when to look for those that have waited long enough.
+	windows map[lineKey]*window
+	short   map[lineKey]*window
+	parked  int
+	sweepAt time.Time
+	// deep is how many windows there are, by model.
+	deep map[string]int
 	// others is what miners of other replicas have: models and their digests.
 	others map[string][]aitbc.Hash
 }
@@ -88,7 +94,10 @@ func New(ctx context.Context, config Config, deps Deps) (*Dispatcher, error) {
 		live:        make(map[aitbc.JobID]*entry),
 		miners:      make(map[aitbc.AccountID]*miner),
 		models:      make(map[string]time.Time),
-		held:        make(map[aitbc.AccountID]holding),
+		waiting:     make(map[aitbc.AccountID]aitbc.Amount),
+		windows:     make(map[lineKey]*window),
+		short:       make(map[lineKey]*window),
+		deep:        make(map[string]int),
 		usual:       make(map[string]time.Duration),
 		used:        make(map[aitbc.AccountID]*usage),
 		escrowMoved: make(chan struct{}),

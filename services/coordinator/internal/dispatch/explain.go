@@ -63,19 +63,17 @@ func (d *Dispatcher) Explain(ctx context.Context, id aitbc.JobID) (Explanation, 
 	now := clock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if e := d.live[id]; e != nil {
-		if place, waits := d.scheduler.Place(now, id); waits {
-			x.Place, x.Findings = &place, d.scheduler.Explain(now, e.schedulable())
-		}
+	if place, waits := d.place(now, &x.Job); waits {
+		x.Place, x.Findings = &place, d.scheduler.Explain(now, (&entry{job: x.Job}).schedulable())
 	}
 	return x, nil
 }
 
-// Place gives where a waiting job stands; false: it does not wait for a miner here.
-func (d *Dispatcher) Place(id aitbc.JobID) (scheduler.Place, bool) {
+// Place gives where a job stands; false: it does not wait for a miner here.
+func (d *Dispatcher) Place(j *job.Job) (scheduler.Place, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.scheduler.Place(clock(), id)
+	return d.place(clock(), j)
 }
 
 // decide remembers how the miner of a job's next attempt was chosen.

@@ -40,7 +40,7 @@ func TestAJobThatWaitsTellsWhyAndForWhom(t *testing.T) {
 		}
 		require.Equal(t, map[aitbc.AccountID][]scheduler.Obstacle{full.id: {scheduler.Full}, away.id: {scheduler.Away}}, obstacles)
 		require.Empty(t, x.Decisions)
-		place, waits := w.Place(j.ID)
+		place, waits := w.Place(&j)
 		require.True(t, waits)
 		require.Equal(t, 2, place.Position)
 	})

@@ -11,11 +11,12 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/stream"
 )
 
-// entry is a live job in memory. It exists from before its insertion is committed until it is
-// done, so that no change of the job finds it missing.
+// entry is a live job in memory. It exists from before its insertion is committed until the job is
+// done, but for while it is parked (window.go), so that no change of the job finds it missing.
 type entry struct {
 	timer
-	// job is the job as of the change with this number; without an id while it is being submitted.
+	// job is the job as of the change with this number; without an id while it is being submitted or the
+	// entry is blank.
 	job    job.Job
 	number uint64
 	// client pays; waits says that its escrow is not on the ledger yet; cost is for its turn.
@@ -31,6 +32,11 @@ type entry struct {
 	payload *job.Payload
 	// sentOn is the session in which the current lease was sent or listed by the miner.
 	sentOn uint64
+	// pins is how many changes and readers need it in memory. blank says that nothing is known of the
+	// job: it is parked, or not one to be known here; gone, that it was in memory and has left.
+	pins  int
+	blank bool
+	gone  bool
 	// topic is what watchers see; nil: nobody watches and no text has come. askedOn is the session in
 	// which the miner was asked for the text of the current lease.
 	topic   *stream.Topic
@@ -43,12 +49,21 @@ type entry struct {
 
 func (e *entry) leaseID() string { return e.job.ID.LeaseID(e.job.Attempt) }
 
-// enter makes the entry of a job whose order this is.
+// enter makes the entry of a job whose order this is and whose escrow is to be made.
 func (d *Dispatcher) enter(id aitbc.JobID, order aitbc.Order) *entry {
-	e := &entry{client: order.Client, escrow: order.MaxPrice, waits: true, cost: 1}
-	e.timer.entry = e
-	d.live[id] = e
-	d.count(e, e.escrow)
+	e := d.fill(id, nil, order)
+	d.await(e, true)
+	return e
+}
+
+// fill makes the entry of a job whose order this is, or a blank one into that; its job is still to be set.
+func (d *Dispatcher) fill(id aitbc.JobID, e *entry, order aitbc.Order) *entry {
+	if e == nil {
+		e = &entry{}
+		e.timer.entry = e
+		d.live[id] = e
+	}
+	e.blank, e.gone, e.client, e.escrow, e.cost = false, false, order.Client, order.MaxPrice, 1
 	return e
 }
 
@@ -61,25 +76,34 @@ func (d *Dispatcher) leave(id aitbc.JobID, e *entry) {
 	d.scheduler.Release(id)
 	delete(d.tried, id)
 	delete(d.unsent, id)
-	delete(d.live, id)
-	d.count(e, -e.escrow)
+	d.await(e, false)
 	d.unbook(clock(), e)
+	if w := d.windows[lineOf(&e.job)]; w != nil && w.reading() {
+		w.moved[id] = true
+	}
+	delete(d.live, id)
+	if e.pins > 0 { // changes are under way, which must not take it for parked
+		*e = entry{pins: e.pins, number: e.number, blank: true, gone: true}
+		e.timer.entry = e
+		d.live[id] = e
+	}
 }
 
-// holding is a client's money in its live jobs: on the ledger, or waiting to be.
-type holding struct{ escrowed, waiting aitbc.Amount }
-
-// count adds to what the entry's client has in escrow or waiting.
-func (d *Dispatcher) count(e *entry, amount aitbc.Amount) {
-	h := d.held[e.client]
-	if e.waits {
-		h.waiting += amount
-	} else {
-		h.escrowed += amount
+// await sets whether the job's escrow is not on the ledger yet, and counts what waits for its client.
+func (d *Dispatcher) await(e *entry, waits bool) {
+	if e.waits == waits {
+		return
 	}
-	if d.held[e.client] = h; h == (holding{}) {
-		delete(d.held, e.client)
+	e.waits = waits
+	if waits {
+		d.waiting[e.client] += e.escrow
+		return
 	}
+	if d.waiting[e.client] -= e.escrow; d.waiting[e.client] == 0 {
+		delete(d.waiting, e.client)
+	}
+	close(d.escrowMoved)
+	d.escrowMoved = make(chan struct{})
 }
 
 // keepPayload keeps a payload in memory while there is room.
@@ -102,13 +126,20 @@ func (d *Dispatcher) forgetPayload(e *entry) {
 // new.
 func (d *Dispatcher) apply(now time.Time, c *change) {
 	e := d.live[c.id]
+	taken := c.takes && c.refused == nil && c.job.Phase != job.Done && d.has(c.job.Shard)
 	switch {
-	case e == nil && c.takes && c.refused == nil && c.job.Phase != job.Done && d.has(c.job.Shard):
-		e = d.enter(c.id, c.job.Order)
-	case e == nil && d.touched != nil:
-		d.touched[c.id] = true
+	case taken && e == nil, taken && e.blank && c.number > e.number:
+		e = d.fill(c.id, e, c.job.Order)
+		d.rebook(now, e)
+	case e == nil:
 		return
-	case e == nil, c.number <= e.number:
+	case e.blank && !e.gone && c.before.Phase != job.Done && d.has(c.before.Shard):
+		d.recall(e, c.before, nil)
+	case e.blank:
+		return
+	}
+	switch {
+	case c.number <= e.number:
 		return
 	case !d.has(c.job.Shard):
 		d.loseJob(now, e, c.job)
@@ -121,6 +152,9 @@ func (d *Dispatcher) apply(now time.Time, c *change) {
 	e.job, e.number = c.job, c.number
 	e.showMove()
 	j := e.job
+	if before.Phase == job.Queued && j.Phase != job.Queued {
+		defer d.look(j.Model, j.Order.Client)
+	}
 	kept := before.HasLease() && j.HasLease() && before.Attempt == j.Attempt
 	if before.HasLease() && !kept {
 		d.endLease(now, e, before, c.reported)
@@ -144,13 +178,7 @@ func (d *Dispatcher) apply(now time.Time, c *change) {
 // follow brings queue, timers and caches in line with the job.
 func (d *Dispatcher) follow(e *entry) {
 	j := e.job
-	if waits := j.Phase == job.Escrowing; waits != e.waits {
-		d.count(e, -e.escrow)
-		e.waits = waits
-		d.count(e, e.escrow)
-		close(d.escrowMoved)
-		d.escrowMoved = make(chan struct{})
-	}
+	d.await(e, j.Phase == job.Escrowing)
 	if j.Phase == job.Done {
 		d.leave(j.ID, e)
 		return
@@ -158,7 +186,9 @@ func (d *Dispatcher) follow(e *entry) {
 	e.asideUntil = time.Time{}
 	delete(d.tried, j.ID)
 	if j.Phase == job.Queued {
-		d.scheduler.Enqueue(e.schedulable())
+		if d.line(e) {
+			return
+		}
 		if !j.Failure.IsZero() && !job.Judge(j.Failure.Reason).Wait {
 			d.tried[j.ID] = e
 		}

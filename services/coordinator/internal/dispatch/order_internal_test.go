@@ -25,9 +25,11 @@ type nothing struct {
 	Ledger
 }
 
-func (nothing) Live(context.Context, aitbc.JobID, int) ([]job.Job, error) { return nil, nil }
-func (nothing) Decide(aitbc.JobID, job.Message) (job.Outcome, bool)       { return job.Outcome{}, false }
-func (nothing) Notify()                                                   {}
+func (nothing) Lines(context.Context, int32) ([]store.Line, error)       { return nil, nil }
+func (nothing) Held(context.Context, store.HeldQuery) ([]job.Job, error) { return nil, nil }
+func (nothing) Outbox(context.Context, int64, int) ([]store.Owed, error) { return nil, nil }
+func (nothing) Decide(aitbc.JobID, job.Message) (job.Outcome, bool)      { return job.Outcome{}, false }
+func (nothing) Notify()                                                  {}
 
 var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
@@ -91,6 +93,9 @@ func TestModelNamesThatComeAndGoAreForgotten(t *testing.T) {
 // deafLink is a miner that is sent nothing.
 type deafLink struct{ Link }
 
+func (deafLink) Lease(Handover)                                 {}
+func (deafLink) Revoke(string, coordinatorv1.ErrorReason, bool) {}
+
 // TestMemoryFollowsTheCommitsInWhateverOrderTheyReturn: goroutines come back from their commits in
 // any order; what is in memory is in the end what the last commit says.
 func TestMemoryFollowsTheCommitsInWhateverOrderTheyReturn(t *testing.T) {
@@ -104,7 +109,7 @@ func TestMemoryFollowsTheCommitsInWhateverOrderTheyReturn(t *testing.T) {
 		}
 		if last.Phase == job.Done {
 			require.Empty(t, d.live)
-			require.Empty(t, d.held)
+			require.Empty(t, d.waiting)
 			require.Zero(t, d.scheduler.Waiting())
 			require.Empty(t, d.timers)
 			return
@@ -114,8 +119,7 @@ func TestMemoryFollowsTheCommitsInWhateverOrderTheyReturn(t *testing.T) {
 		holder := d.scheduler.Standing(last.Miner).Held
 		require.Equal(t, last.HasLease(), holder == 1, "%s", last.Phase)
 		require.Equal(t, last.HasLease(), !e.graceUntil.IsZero(), "its miner is not here")
-		require.Equal(t, holding{escrowed: 5}.escrowed, d.held[aitbc.AccountID{}].escrowed+d.held[aitbc.AccountID{}].waiting)
-		require.Equal(t, last.Phase == job.Escrowing, d.held[aitbc.AccountID{}].waiting == 5)
+		require.Equal(t, last.Phase == job.Escrowing, d.waiting[aitbc.AccountID{}] == 5)
 	})
 }
 

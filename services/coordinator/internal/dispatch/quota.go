@@ -72,14 +72,19 @@ func (d *Dispatcher) book(now time.Time, e *entry) error {
 // rebook takes a job from before a restart into its client's usage, whatever the quotas are now. What was
 // spent on jobs that had left before is forgotten: the ledger's own allowance a day is not.
 func (d *Dispatcher) rebook(now time.Time, e *entry) {
-	u := d.used[e.client]
-	if u == nil {
-		u = &usage{at: now}
-		d.used[e.client] = u
-	}
+	u := d.usageOf(now, e.client)
 	u.jobs++
 	u.spent += e.escrow
 	e.booked = true
+}
+
+func (d *Dispatcher) usageOf(now time.Time, client aitbc.AccountID) *usage {
+	u := d.used[client]
+	if u == nil {
+		u = &usage{at: now}
+		d.used[client] = u
+	}
+	return u
 }
 
 // unbook takes a job that has left out of its client's usage, with what of its escrow came back.

@@ -39,9 +39,9 @@ func (d *Dispatcher) Quote(ctx context.Context, r SubmitRequest) (Quote, error) 
 	now := clock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	waiting := d.held[r.Client].waiting
+	waiting := d.waiting[r.Client]
 	q := Quote{
-		Order: j.Order, Place: d.scheduler.NextPlace(now, r.Client, j.Model),
+		Order: j.Order, Place: d.nextPlace(now, r.Client, j.Model),
 		Available: max(0, min(funds.Balance, funds.Allowance)-waiting),
 	}
 	if usual := d.usual[j.Model]; usual > 0 {

@@ -81,12 +81,11 @@ func (d *Dispatcher) leasesElsewhere(ctx context.Context, id aitbc.AccountID) ([
 	return held, nil
 }
 
-// Held gives what is in escrow for a client's jobs that are not done, and what waits to be.
-func (d *Dispatcher) Held(client aitbc.AccountID) (escrowed, waiting aitbc.Amount) {
+// AwaitsEscrow gives what waits to be escrowed for a client's jobs.
+func (d *Dispatcher) AwaitsEscrow(client aitbc.AccountID) aitbc.Amount {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	h := d.held[client]
-	return h.escrowed, h.waiting
+	return d.waiting[client]
 }
 
 // Miners gives the miners with a session, and those whose session ended a moment ago, by id.
@@ -150,18 +149,21 @@ func (d *Dispatcher) Models() []ModelView {
 
 // Stats is how much there is of what, for metrics.
 type Stats struct {
-	// Live counts the jobs that are not done by their phase; Waiting those that could be handed out.
+	// Live counts the jobs that are not done by their phase; Waiting those that wait for a miner.
 	Live    map[job.Phase]int
 	Waiting int
 	// Miners counts those with a session.
 	Miners int
 }
 
-// Stats counts; it looks at every live job.
+// Stats counts; it looks at every job in memory.
 func (d *Dispatcher) Stats() Stats {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := Stats{Live: make(map[job.Phase]int), Waiting: d.scheduler.Waiting()}
+	s := Stats{Live: make(map[job.Phase]int), Waiting: d.scheduler.Waiting() + d.parked}
+	if d.parked > 0 {
+		s.Live[job.Queued] = d.parked
+	}
 	for id, e := range d.live {
 		if e.job.ID == id {
 			s.Live[e.job.Phase]++

@@ -46,11 +46,15 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 // tried again.
 func (d *Dispatcher) turn(ctx context.Context) (time.Time, error) {
 	now := clock()
+	changes, late := d.overdue(ctx, now)
 	d.mu.Lock()
 	due := d.timers.due(now, d.config.Batch)
-	changes := append(d.expire(now, due), d.hopeless(now)...)
+	changes = slices.Concat(changes, d.expire(now, due), d.hopeless(now))
 	decisions := d.scheduler.Next(now, d.config.Batch)
 	unread := d.unread(decisions)
+	if len(decisions) < d.config.Batch {
+		d.lookPast()
+	}
 	d.mu.Unlock()
 
 	payloads, err := d.readPayloads(ctx, unread)
@@ -61,7 +65,8 @@ func (d *Dispatcher) turn(ctx context.Context) (time.Time, error) {
 		}
 	}
 	failed, fault := d.commitApart(ctx, changes...)
-	err = errors.Join(err, fault)
+	refilled, short := d.refill(ctx)
+	err = errors.Join(err, late, fault, short)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, x := range due { // also those whose change came to nothing
@@ -81,10 +86,16 @@ func (d *Dispatcher) turn(ctx context.Context) (time.Time, error) {
 		}
 	}
 	d.sendLate(payloads)
-	if err == nil && len(due)+len(decisions) > 0 {
-		d.signal() // there may be more than a batch
+	if err == nil && len(due)+len(decisions)+refilled > 0 {
+		d.signal() // there may be more than a batch, or something to hand out
 	}
 	next := first(d.timers.next(), d.scheduler.Wake())
+	if d.parked > 0 {
+		next = first(next, d.sweepAt)
+	}
+	if len(d.short) > 0 {
+		next = first(next, now.Add(retryAfter))
+	}
 	if len(d.tried) > 0 && now.Before(d.gathered) {
 		next = first(next, d.gathered)
 	}

@@ -53,61 +53,80 @@ func (d *Dispatcher) home() int32 { return (*d.shards.Load())[0] }
 const restorePage = 500
 
 // Take takes in a shard that nobody else has any more: its jobs go on from where they are. A miner
-// that holds a lease has job.UnknownGrace to connect.
+// that holds a lease has job.UnknownGrace to connect. It reads what is under way and how many jobs
+// wait, not those jobs; until it is done, changes of the shard's jobs are refused as before.
 func (d *Dispatcher) Take(ctx context.Context, shard int32) error {
 	if d.has(shard) {
 		return nil
 	}
-	// From here on changes of its jobs are made here. Those whose jobs are not in memory yet are
-	// noted, for what was read of them may be old.
+	lines, err := d.deps.Store.Lines(ctx, shard)
+	if err != nil {
+		return fmt.Errorf("read what waits in shard %d: %w", shard, err)
+	}
+	busy, err := d.busy(ctx, shard)
+	if err != nil {
+		return fmt.Errorf("read what is under way in shard %d: %w", shard, err)
+	}
 	d.mu.Lock()
-	d.touched = make(map[aitbc.JobID]bool)
 	shards := append(slices.Clone(*d.shards.Load()), shard)
 	d.shards.Store(&shards)
-	d.mu.Unlock()
-	if err := d.adoptAll(ctx, shard); err != nil {
-		return err
+	now := clock()
+	if len(lines)+len(busy) > 0 {
+		d.gathered = now.Add(job.UnknownGrace)
 	}
-	d.mu.Lock()
-	var again []*change
-	for id := range d.touched {
-		again = append(again, &change{id: id, takes: true, step: asItIs})
+	for _, j := range busy {
+		d.adopt(now, j)
 	}
-	d.touched = nil
+	for _, l := range lines {
+		d.adoptLine(shard, l)
+	}
 	d.mu.Unlock()
 	d.signal()
+	// What was read of them may be old: a miner that came here may have brought its leases meanwhile.
+	again := make([]*change, len(busy))
+	for i, j := range busy {
+		again[i] = &change{id: j.ID, step: asItIs}
+	}
+	if len(shards) == 1 {
+		return nil // nothing has been here before
+	}
 	return d.commit(ctx, again...)
 }
 
 // asItIs is the step that changes nothing: memory follows what it finds.
 func asItIs(j job.Job) (job.Job, job.Message, error) { return j, job.None, nil }
 
-func (d *Dispatcher) adoptAll(ctx context.Context, shard int32) error {
-	var after aitbc.JobID
-	for {
-		page, err := d.deps.Store.Live(ctx, after, restorePage)
+// busy gives the jobs of a shard that are not done and do not wait for a miner: those that miners hold,
+// and those of which the ledger is owed a message.
+func (d *Dispatcher) busy(ctx context.Context, shard int32) ([]job.Job, error) {
+	jobs, err := d.deps.Store.Held(ctx, store.HeldQuery{Shard: shard})
+	if err != nil {
+		return nil, err
+	}
+	for after := int64(0); ; {
+		page, err := d.deps.Store.Outbox(ctx, after, restorePage)
 		if err != nil {
-			return fmt.Errorf("read the live jobs of shard %d: %w", shard, err)
+			return nil, err
 		}
-		now := clock()
-		d.mu.Lock()
-		for _, j := range page {
-			after = j.ID
-			if j.Shard == shard && d.live[j.ID] == nil && !d.touched[j.ID] {
-				d.gathered = now.Add(job.UnknownGrace)
-				d.adopt(now, j)
+		for _, owed := range page {
+			after = owed.Seq
+			if j := owed.Job; j.Shard == shard && (j.Phase == job.Escrowing || j.Phase == job.Settling) {
+				jobs = append(jobs, j)
 			}
 		}
-		d.mu.Unlock()
 		if len(page) < restorePage {
-			return nil
+			return jobs, nil
 		}
 	}
 }
 
-// adopt takes a job from the store in. Its queue timeout goes on from where it was.
+// adopt takes a job from the store in.
 func (d *Dispatcher) adopt(now time.Time, j job.Job) {
-	e := d.enter(j.ID, j.Order)
+	e := d.live[j.ID]
+	if e != nil && !e.blank {
+		return
+	}
+	e = d.fill(j.ID, e, j.Order)
 	e.job = j
 	d.rebook(now, e)
 	if j.HasLease() {

@@ -114,7 +114,7 @@ func (d *Dispatcher) checkFunds(ctx context.Context, j job.Job) error {
 func (d *Dispatcher) othersWaiting(j job.Job) (aitbc.Amount, <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.held[j.Order.Client].waiting - j.Order.MaxPrice, d.escrowMoved
+	return d.waiting[j.Order.Client] - j.Order.MaxPrice, d.escrowMoved
 }
 
 // covers says why an account cannot pay for a job while others of its jobs wait; nil: it can.
@@ -144,7 +144,7 @@ func (d *Dispatcher) reserve(j job.Job, payload job.Payload) (*entry, error) {
 	if len(d.live) >= d.config.MaxLive {
 		return nil, &overloadedError{what: fmt.Sprintf("%d jobs are under way", len(d.live))}
 	}
-	if d.live[j.ID] != nil {
+	if e := d.live[j.ID]; e != nil && !e.blank {
 		return nil, job.ErrExists
 	}
 	e := d.enter(j.ID, j.Order)

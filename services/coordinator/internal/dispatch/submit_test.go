@@ -45,8 +45,7 @@ func TestAnAccountCannotPromiseMoreThanItHas(t *testing.T) {
 		_, err := w.Submit(t.Context(), request())
 		require.ErrorIs(t, err, reason(coordinatorv1.ErrorReason_ERROR_REASON_INSUFFICIENT_FUNDS))
 		require.Equal(t, 1, w.Stats().Live[job.Escrowing])
-		_, waiting := w.Held(clientID)
-		require.Equal(t, 6*aitbc.Amount(aitbc.UnitsPerCoin), waiting)
+		requireWaiting(t, w, 6*aitbc.Amount(aitbc.UnitsPerCoin))
 		cheap := w.submit(func(r *dispatch.SubmitRequest) { r.MaxPrice = 4 * aitbc.UnitsPerCoin })
 		require.Equal(t, 4*aitbc.Amount(aitbc.UnitsPerCoin), cheap.Order.MaxPrice)
 		w.ledger.perJob = 100
@@ -102,8 +101,7 @@ func TestTooManyLiveJobsAreRefused(t *testing.T) {
 // requireWaiting checks how much of the client's money is set aside for escrows to come.
 func requireWaiting(t *testing.T, w *world, want aitbc.Amount) {
 	t.Helper()
-	_, waiting := w.Held(clientID)
-	require.Equal(t, want, waiting)
+	require.Equal(t, want, w.AwaitsEscrow(clientID))
 }
 
 func TestARepeatedRequestGetsTheFirstJob(t *testing.T) {

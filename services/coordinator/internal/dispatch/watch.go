@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
+	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
 	"github.com/aitbc/aitbc/services/coordinator/internal/stream"
 )
@@ -40,6 +41,19 @@ func (d *Dispatcher) Watch(ctx context.Context, id aitbc.JobID, key string, afte
 	j, err := d.read(ctx, id)
 	if err != nil {
 		return nil, err
+	}
+	if j.Phase != job.Done && d.has(j.Shard) { // it is parked, or was a moment ago
+		release, err := d.present(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+		if w, live, err := d.watchLive(id, key, after, result); live {
+			return w, err
+		}
+		if j, err = d.read(ctx, id); err != nil {
+			return nil, err
+		}
 	}
 	return d.hub.Topic(j).Watch(key, after, result)
 }

@@ -161,8 +161,8 @@ func (w *world) Watch(_ context.Context, id aitbc.JobID, key string, after strea
 func (w *world) Miners() []dispatch.MinerView { return w.miners }
 func (w *world) Models() []dispatch.ModelView { return w.models }
 
-func (w *world) Place(id aitbc.JobID) (scheduler.Place, bool) {
-	return scheduler.Place{Position: 3, Wait: 1500 * time.Millisecond}, w.jobs[id].Phase == job.Queued
+func (w *world) Place(j *job.Job) (scheduler.Place, bool) {
+	return scheduler.Place{Position: 3, Wait: 1500 * time.Millisecond}, w.jobs[j.ID].Phase == job.Queued
 }
 
 func (w *world) Explain(_ context.Context, id aitbc.JobID) (dispatch.Explanation, error) {
@@ -171,7 +171,7 @@ func (w *world) Explain(_ context.Context, id aitbc.JobID) (dispatch.Explanation
 		Attempt: 1, At: submittedAt, Miner: miner,
 		Choice: scheduler.Choice{By: scheduler.ByScore, Eligible: 2, Compared: []scheduler.Scored{{Miner: miner, Score: 0.5}}},
 	}}}
-	if place, waits := w.Place(id); waits {
+	if place, waits := w.Place(&j); waits {
 		x.Place = &place
 		x.Findings = []scheduler.Finding{{Miner: miner, Obstacles: []scheduler.Obstacle{scheduler.Excluded, scheduler.Full}}}
 	}

@@ -40,21 +40,17 @@ func (s *Scheduler) Place(now time.Time, id aitbc.JobID) (Place, bool) {
 	return place, true
 }
 
-// NextPlace gives where a client's next job of a model would stand.
-func (s *Scheduler) NextPlace(now time.Time, client aitbc.AccountID, model string) Place {
-	place := Place{Position: 1}
+// PlaceBehind gives where a job would stand that has this many of its client's jobs for the model ahead
+// of it. more gives how many jobs a client has behind those that wait here.
+func (s *Scheduler) PlaceBehind(now time.Time, client aitbc.AccountID, model string, ahead int, more func(aitbc.AccountID) int) Place {
+	place := Place{Position: 1 + ahead}
 	q := s.queues[model]
 	if q == nil {
 		return place // nobody waits
 	}
-	ahead := 0
-	if own := q.byOwner[client]; own != nil {
-		ahead = own.jobs
-	}
-	place.Position += ahead
 	for owner, f := range q.byOwner {
 		if owner != client {
-			place.Position += min(f.jobs, ahead+1)
+			place.Position += min(f.jobs+more(owner), ahead+1)
 		}
 	}
 	if rate := s.rate(now, model); rate > 0 {

@@ -108,7 +108,7 @@ func TestTheNextJobsPlaceIsWhereItComesToStand(t *testing.T) {
 	s := newScheduler(t, nil)
 	for n, client := range []int{1, 1, 2, 1, 3, 4, 2, 2, 1, 5} {
 		j := job(n+1, client)
-		next := s.NextPlace(start, j.Client, j.Model)
+		next := s.PlaceBehind(start, j.Client, j.Model, s.InLine(j.Model, j.Client), func(aitbc.AccountID) int { return 0 })
 		s.Enqueue(j)
 		place, ok := s.Place(start, j.ID)
 		require.True(t, ok)

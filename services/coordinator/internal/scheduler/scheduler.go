@@ -199,6 +199,19 @@ func (s *Scheduler) Release(id aitbc.JobID) {
 // Waiting gives how many jobs wait.
 func (s *Scheduler) Waiting() int { return len(s.waiting) }
 
+// Waits reports whether a job waits.
+func (s *Scheduler) Waits(id aitbc.JobID) bool { return s.waiting[id] != nil }
+
+// InLine gives how many jobs of a client wait for a model.
+func (s *Scheduler) InLine(model string, client aitbc.AccountID) int {
+	if q := s.queues[model]; q != nil {
+		if f := q.byOwner[client]; f != nil {
+			return f.jobs
+		}
+	}
+	return 0
+}
+
 // Spare gives, for each model that miners with free slots have and no job waits for here, how many of
 // their slots are free.
 func (s *Scheduler) Spare() map[string]int {
@@ -215,6 +228,17 @@ func (s *Scheduler) Spare() map[string]int {
 		}
 	}
 	return spare
+}
+
+// Free gives the models that miners with a free slot have.
+func (s *Scheduler) Free() []string {
+	var models []string
+	for key := range s.pools {
+		if key.digest.IsZero() {
+			models = append(models, key.model)
+		}
+	}
+	return models
 }
 
 // Models gives how many models the known miners have.

@@ -74,8 +74,10 @@ type Reader interface {
 	// WaitingClients lists the clients whose jobs wait for a model, in the order of their ids, from
 	// after (zero: from the start).
 	WaitingClients(ctx context.Context, shard int32, model string, after aitbc.AccountID, limit int) ([]aitbc.AccountID, error)
-	// Due lists jobs that have waited long enough for a miner at now, the first due first.
-	Due(ctx context.Context, now time.Time, limit int) ([]job.Job, error)
+	// Lines lists the lines of a shard in which jobs wait. It looks at every waiting job, in an index.
+	Lines(ctx context.Context, shard int32) ([]Line, error)
+	// Due lists jobs of a shard that have waited long enough for a miner at now, the first due first.
+	Due(ctx context.Context, shard int32, now time.Time, limit int) ([]job.Job, error)
 	// Escrows gives what a client has in escrow for its jobs that are not done, and what waits to be.
 	Escrows(ctx context.Context, client aitbc.AccountID) (escrowed, waiting aitbc.Amount, err error)
 	// SpentOf reads what counts as spent of a budget on a day.
@@ -117,6 +119,16 @@ type WaitingQuery struct {
 	After aitbc.JobID
 	// Limit is the part's size, from 1.
 	Limit int
+}
+
+// Line is a client's jobs that wait for a model.
+type Line struct {
+	// Model and Client name it, in its shard.
+	Model  string
+	Client aitbc.AccountID
+	// Jobs is how many wait, Newest the last of them by id.
+	Jobs   int
+	Newest aitbc.JobID
 }
 
 // Owed is a message in the outbox.

@@ -179,8 +179,15 @@ const (
 
 	selectDue = `SELECT ` + jobColumns + `
 	FROM ` + lineState + jobParts + `
-	WHERE j.phase = 'queued' AND j.due_us <= $1
-	ORDER BY j.due_us LIMIT $2`
+	WHERE j.phase = 'queued' AND j.due_us <= $1 AND j.shard = $2
+	ORDER BY j.due_us LIMIT $3`
+
+	// The newest by the index: there is no max(uuid).
+	selectLines = `SELECT model, client, jobs, (
+		SELECT id FROM live_jobs l
+		WHERE l.phase = 'queued' AND l.shard = $1 AND l.model = g.model AND l.client = g.client
+		ORDER BY id DESC LIMIT 1)
+	FROM (SELECT model, client, count(*) AS jobs FROM live_jobs WHERE phase = 'queued' AND shard = $1 GROUP BY model, client) g`
 
 	// From each client to the next, without reading the jobs between.
 	selectWaitingClients = `
@@ -240,8 +247,24 @@ func (s *Store) Waiting(ctx context.Context, q store.WaitingQuery) ([]job.Job, e
 }
 
 // Due implements store.Reader.
-func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]job.Job, error) {
-	return s.jobs(ctx, selectDue, instant(now), limit)
+func (s *Store) Due(ctx context.Context, shard int32, now time.Time, limit int) ([]job.Job, error) {
+	return s.jobs(ctx, selectDue, instant(now), shard, limit)
+}
+
+// Lines implements store.Reader.
+func (s *Store) Lines(ctx context.Context, shard int32) (list []store.Line, err error) {
+	err = s.list(ctx, func(row pgx.Row) error {
+		var l store.Line
+		var model []byte
+		err := row.Scan(&model, toFixed(l.Client[:]), &l.Jobs, (*[16]byte)(&l.Newest))
+		l.Model = string(model)
+		list = append(list, l)
+		return err
+	}, selectLines, shard)
+	if err != nil {
+		return nil, fmt.Errorf("list the lines of shard %d: %w", shard, err)
+	}
+	return list, nil
 }
 
 // WaitingClients implements store.Reader.

@@ -107,10 +107,10 @@ func (t *tx) spentFlushed() {
 
 // SpentOf implements store.Reader.
 func (s *Store) SpentOf(ctx context.Context, budget string, day store.Day) (amount aitbc.Amount, err error) {
-	err = s.reading.QueryRow(ctx, `SELECT coalesce(sum(spent_uaitbc), 0)::bigint FROM spending WHERE budget = $1 AND day = $2`,
-		[]byte(budget), int64(day)).Scan((*int64)(&amount))
+	err = s.one(ctx, func(row pgx.Row) error { return row.Scan((*int64)(&amount)) },
+		`SELECT coalesce(sum(spent_uaitbc), 0)::bigint FROM spending WHERE budget = $1 AND day = $2`, []byte(budget), int64(day))
 	if err != nil {
-		return 0, fmt.Errorf("read what %s has spent: %w", budget, opaque(err))
+		return 0, fmt.Errorf("read what %s has spent: %w", budget, err)
 	}
 	return amount, nil
 }

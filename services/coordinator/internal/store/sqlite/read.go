@@ -152,8 +152,13 @@ const (
 
 	selectDue = `SELECT ` + jobColumns + `
 	FROM jobs j INDEXED BY jobs_due CROSS JOIN orders o ON o.job_id = j.id` + jobParts + `
-	WHERE j.phase = 'queued' AND j.due_us <= ?
+	WHERE j.phase = 'queued' AND j.due_us <= ? AND j.shard = ?
 	ORDER BY j.due_us LIMIT ?`
+
+	selectLines = `SELECT model, client, count(*), max(id)
+	FROM jobs INDEXED BY jobs_waiting
+	WHERE phase = 'queued' AND shard = ?
+	GROUP BY model, client`
 
 	// From each client to the next, without reading the jobs between.
 	selectWaitingClients = `
@@ -207,8 +212,21 @@ func (s *Store) Waiting(ctx context.Context, q store.WaitingQuery) ([]job.Job, e
 }
 
 // Due implements store.Reader.
-func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]job.Job, error) {
-	return s.jobs(ctx, selectDue, required(now), limit)
+func (s *Store) Due(ctx context.Context, shard int32, now time.Time, limit int) ([]job.Job, error) {
+	return s.jobs(ctx, selectDue, required(now), shard, limit)
+}
+
+// Lines implements store.Reader.
+func (s *Store) Lines(ctx context.Context, shard int32) (list []store.Line, err error) {
+	err = s.each(ctx, func(row scanner) error {
+		var l store.Line
+		defer func() { list = append(list, l) }()
+		return row.Scan(&l.Model, toFixed(l.Client[:]), &l.Jobs, toFixed(l.Newest[:]))
+	}, selectLines, shard)
+	if err != nil {
+		return nil, fmt.Errorf("list the lines of shard %d: %w", shard, err)
+	}
+	return list, nil
 }
 
 // WaitingClients implements store.Reader.

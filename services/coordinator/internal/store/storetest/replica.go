@@ -58,14 +58,26 @@ func testWaiting(t *testing.T, db Database) {
 	require.Empty(t, clients("nobody:latest", aitbc.AccountID{}, 9))
 
 	due := func(after time.Duration, limit int) []int {
-		list, err := st.Due(t.Context(), epoch().Add(after), limit)
+		list, err := st.Due(t.Context(), 1, epoch().Add(after), limit)
 		require.NoError(t, err)
 		return numbers(list)
 	}
 	require.Empty(t, due(time.Second-1, 9))
 	require.Equal(t, []int{8}, due(time.Second, 9))
-	require.Len(t, due(time.Minute, 99), 9)
+	require.Len(t, due(time.Minute, 99), 8)
 	require.Len(t, due(time.Minute, 4), 4)
+
+	lines, err := st.Lines(t.Context(), 1)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []store.Line{
+		{Model: "tiny:latest", Client: accountOf(0), Jobs: 2, Newest: idOf(3)},
+		{Model: "tiny:latest", Client: accountOf(1), Jobs: 2, Newest: idOf(4)},
+		{Model: "tiny:latest", Client: accountOf(2), Jobs: 3, Newest: idOf(8)},
+		{Model: "other:latest", Client: accountOf(0), Jobs: 1, Newest: idOf(6)},
+	}, lines)
+	lines, err = st.Lines(t.Context(), 3)
+	require.NoError(t, err)
+	require.Empty(t, lines)
 
 	shards, err := st.Shards(t.Context(), []aitbc.JobID{idOf(1), idOf(7), idOf(77)})
 	require.NoError(t, err)
