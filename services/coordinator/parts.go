@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/api"
 	"github.com/aitbc/aitbc/services/coordinator/internal/auth"
@@ -37,9 +35,9 @@ type parts struct {
 	dispatcher *dispatch.Dispatcher
 	server     *rpc.Server
 	sessions   *session.Service
-	leaving    chan struct{}    // closed when those who watch jobs must go
-	senders    sync.WaitGroup   // of watchers
-	conn       *grpc.ClientConn // the gateway's, in process
+	leaving    chan struct{}  // closed when those who watch jobs must go
+	senders    sync.WaitGroup // of watchers
+	conn       *rpc.LocalConn // the gateway's, in process
 	rest       *run.HTTP
 	metrics    *run.HTTP // nil: not served
 }

@@ -40,10 +40,20 @@ type Options struct {
 	Events []EventStream
 }
 
-// Service is one service to serve: its descriptor and its generated RegisterXHandler.
+// Service is one service to serve.
 type Service struct {
 	Descriptor protoreflect.ServiceDescriptor
-	Register   func(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error
+	// Register is what Over makes.
+	Register func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error
+}
+
+// Over makes a Service's Register of its generated RegisterXHandlerClient and NewXClient.
+func Over[C any](
+	register func(ctx context.Context, mux *runtime.ServeMux, client C) error, client func(grpc.ClientConnInterface) C,
+) func(context.Context, *runtime.ServeMux, grpc.ClientConnInterface) error {
+	return func(ctx context.Context, mux *runtime.ServeMux, conn grpc.ClientConnInterface) error {
+		return register(ctx, mux, client(conn))
+	}
 }
 
 // Gateway is the handler of all REST routes of some services.
@@ -56,7 +66,7 @@ type Gateway struct {
 var _ http.Handler = (*Gateway)(nil)
 
 // New serves the services over the connection, which stays the caller's to close.
-func New(ctx context.Context, o Options, conn *grpc.ClientConn, services ...Service) (*Gateway, error) {
+func New(ctx context.Context, o Options, conn grpc.ClientConnInterface, services ...Service) (*Gateway, error) {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}

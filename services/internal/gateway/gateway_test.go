@@ -75,7 +75,7 @@ func serve(t *testing.T, block, running bool) *fixture {
 	}
 	f.gateway, err = gateway.New(t.Context(), options, conn, gateway.Service{
 		Descriptor: minerv1.File_aitbc_miner_v1_miner_service_proto.Services().ByName("MinerService"),
-		Register:   minerv1.RegisterMinerServiceHandler,
+		Register:   gateway.Over(minerv1.RegisterMinerServiceHandlerClient, minerv1.NewMinerServiceClient),
 	})
 	require.NoError(t, err)
 	web := httptest.NewServer(f.gateway)

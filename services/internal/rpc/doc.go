@@ -7,7 +7,7 @@
 // Ahead of them a unary call gets its deadline.
 //
 // Auth refuses by default: a server without an Authorizer answers no method. REST gateways reach the
-// server through Conn, an in-process connection, so no call gets around the stages. Message sizes,
+// server through Conn, within the process, so no call gets around the stages. Message sizes,
 // keepalive and idle times are bounded in server.go.
 //
 // Start reading at NewServer.

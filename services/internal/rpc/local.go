@@ -15,9 +15,9 @@ import (
 // localBufferBytes is the in-process connection's buffer in each direction.
 const localBufferBytes = 256 << 10
 
-// Conn opens an in-process connection, which passes all stages as a network call does. It is for
+// Conn is a way in from within the process, which passes all stages as a network call does. It is for
 // REST gateways and tests; the caller closes it. Calls wait until Run serves.
-func (s *Server) Conn() (*grpc.ClientConn, error) {
+func (s *Server) Conn() (*LocalConn, error) {
 	conn, err := grpc.NewClient("passthrough:///in-process",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.local.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -26,13 +26,20 @@ func (s *Server) Conn() (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the in-process connection: %w", err)
 	}
-	return conn, nil
+	return &LocalConn{ClientConn: conn, server: s}, nil
 }
 
 // localMaxAnswerBytes is wide: our own handlers bound their answers.
 const localMaxAnswerBytes = 64 << 20
 
-type inProcessAddr struct{ net.Addr }
+// inProcessAddr is where a call from within the process comes from.
+type inProcessAddr struct{}
+
+// Network implements net.Addr.
+func (inProcessAddr) Network() string { return "in-process" }
+
+// String implements net.Addr.
+func (inProcessAddr) String() string { return "in-process" }
 
 // localListener marks its connections, so that credentials and logs know them.
 type localListener struct{ *bufconn.Listener }
@@ -53,7 +60,7 @@ func (l *localListener) Accept() (net.Conn, error) {
 type localConn struct{ net.Conn }
 
 // RemoteAddr implements net.Conn.
-func (c *localConn) RemoteAddr() net.Addr { return inProcessAddr{c.Conn.RemoteAddr()} }
+func (*localConn) RemoteAddr() net.Addr { return inProcessAddr{} }
 
 // serverCredentials ask for TLS on the network and for nothing inside the process.
 type serverCredentials struct {

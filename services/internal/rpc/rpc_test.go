@@ -48,6 +48,7 @@ type door struct {
 	refused string
 	limited string
 	timeout time.Duration
+	grace   time.Duration
 }
 
 func (d door) Authorize(ctx context.Context, method string) (context.Context, error) {
@@ -121,7 +122,7 @@ func (b *buffer) String() string {
 
 type fixture struct {
 	server   *rpc.Server
-	conn     *grpc.ClientConn
+	conn     *rpc.LocalConn
 	log      *buffer
 	registry *prometheus.Registry
 	stop     func() error
@@ -134,7 +135,7 @@ func start(t *testing.T, d door, get func(context.Context) error, listener net.L
 	require.NoError(t, err)
 	f.server, err = rpc.NewServer(listener, rpc.Options{
 		Logger: slog.New(slog.NewTextHandler(f.log, nil)), Metrics: metrics,
-		Authorizer: d, Limiter: d, TLS: config, Timeout: d.timeout,
+		Authorizer: d, Limiter: d, TLS: config, Timeout: d.timeout, Grace: d.grace,
 	})
 	require.NoError(t, err)
 	coordinatorv1.RegisterJobServiceServer(f.server, jobs{get: get})
@@ -407,4 +408,24 @@ func writeCertificate(t *testing.T, dir string) *x509.CertPool {
 	pool := x509.NewCertPool()
 	require.True(t, pool.AppendCertsFromPEM(certificate))
 	return pool
+}
+
+func TestACallFromWithinIsCutOffWhenTheGraceIsOver(t *testing.T) {
+	t.Parallel()
+	entered := make(chan struct{})
+	f := start(t, door{grace: time.Millisecond}, func(ctx context.Context) error {
+		close(entered)
+		<-ctx.Done()
+		return ctx.Err()
+	}, nil, nil)
+	answered := make(chan error, 1)
+	go func() {
+		_, err := coordinatorv1.NewJobServiceClient(f.conn).GetJob(t.Context(), &coordinatorv1.GetJobRequest{JobId: "j"})
+		answered <- err
+	}()
+	<-entered
+	require.NoError(t, f.stop())
+	require.Error(t, <-answered)
+	_, err := coordinatorv1.NewJobServiceClient(f.conn).GetJob(t.Context(), &coordinatorv1.GetJobRequest{JobId: "j"})
+	require.Equal(t, codes.Unavailable, status.Code(err), "it has stopped")
 }

@@ -76,9 +76,13 @@ type Options struct {
 
 // Server is a gRPC server with health and reflection. Services are registered on it before Run.
 type Server struct {
-	server   *grpc.Server
-	health   *health.Server
-	local    *localListener
+	server *grpc.Server
+	health *health.Server
+	local  *localListener
+	// What LocalConn calls: methods are written before Run.
+	calls    *calls
+	unary    grpc.UnaryServerInterceptor
+	methods  map[string]method
 	listener net.Listener
 	grace    time.Duration
 	// stopping is closed by Run when it begins to stop.
@@ -106,11 +110,15 @@ func NewServer(listener net.Listener, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := append(interceptors(o, v), limits(o.MaxMessageBytes)...)
+	unary, stream := interceptors(o, v)
+	options := append(limits(o.MaxMessageBytes), grpc.ChainUnaryInterceptor(unary...), grpc.ChainStreamInterceptor(stream...))
 	s := &Server{
 		server:   grpc.NewServer(append(options, grpc.Creds(newServerCredentials(o.TLS)))...),
 		health:   health.NewServer(),
 		local:    newLocalListener(),
+		calls:    newCalls(),
+		unary:    chain(unary),
+		methods:  map[string]method{},
 		listener: listener,
 		grace:    o.Grace,
 		stopping: make(chan struct{}),
@@ -143,6 +151,9 @@ func limits(maxMessageBytes int) []grpc.ServerOption {
 // RegisterService implements grpc.ServiceRegistrar.
 func (s *Server) RegisterService(desc *grpc.ServiceDesc, implementation any) {
 	s.server.RegisterService(desc, implementation)
+	for _, m := range desc.Methods {
+		s.methods["/"+desc.ServiceName+"/"+m.MethodName] = method{implementation, m.Handler}
+	}
 	s.health.SetServingStatus(desc.ServiceName, healthv1.HealthCheckResponse_SERVING)
 }
 
@@ -184,6 +195,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, listener := range listeners {
 		go func() { served <- s.server.Serve(listener) }()
 	}
+	close(s.calls.serving)
 	var err error
 	running := len(listeners)
 	select {
@@ -206,10 +218,12 @@ func (s *Server) Run(ctx context.Context) error {
 
 func (s *Server) stop() {
 	close(s.stopping)
+	s.calls.refuse()
 	s.health.Shutdown()
 	stopped := make(chan struct{})
 	go func() {
 		s.server.GracefulStop()
+		s.calls.running.Wait()
 		close(stopped)
 	}()
 	timer := time.NewTimer(s.grace)
@@ -218,6 +232,7 @@ func (s *Server) stop() {
 	case <-stopped:
 	case <-timer.C:
 		s.server.Stop()
+		s.calls.cut()
 		<-stopped
 	}
 }

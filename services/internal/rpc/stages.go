@@ -17,8 +17,9 @@ import (
 	"github.com/aitbc/aitbc/services/internal/obs"
 )
 
-// interceptors is the one place that fixes the order of the stages.
-func interceptors(o Options, v *validation) []grpc.ServerOption {
+// interceptors is the one place that fixes the order of the stages: of unary calls and of streams, the
+// outermost first.
+func interceptors(o Options, v *validation) ([]grpc.UnaryServerInterceptor, []grpc.StreamServerInterceptor) {
 	stages := []stage{
 		recovery(o.Logger),
 		requestID(),
@@ -41,7 +42,19 @@ func interceptors(o Options, v *validation) []grpc.ServerOption {
 	if o.Stream != nil {
 		stream = append(stream, o.Stream)
 	}
-	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(unary...), grpc.ChainStreamInterceptor(stream...)}
+	return unary, stream
+}
+
+// chain makes one interceptor of several, the outermost first.
+func chain(all []grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		next := handler
+		for i := len(all) - 1; i >= 0; i-- {
+			one, inner := all[i], next
+			next = func(ctx context.Context, req any) (any, error) { return one(ctx, req, info, inner) }
+		}
+		return next(ctx, req)
+	}
 }
 
 // deadline bounds a unary call whose caller set no bound or a longer one. It comes before all others,

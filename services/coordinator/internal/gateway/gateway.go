@@ -41,7 +41,7 @@ func (h *Handler) Routes() []gateway.Route { return h.routes.Routes() }
 
 // New serves the coordinator's contracts over its in-process connection, which stays the caller's
 // to close.
-func New(ctx context.Context, o gateway.Options, conn *grpc.ClientConn) (*Handler, error) {
+func New(ctx context.Context, o gateway.Options, conn grpc.ClientConnInterface) (*Handler, error) {
 	o.Events = append(o.Events, jobEvents(coordinatorv1.NewJobServiceClient(conn)))
 	routes, err := gateway.New(ctx, o, conn, services()...)
 	if err != nil {
@@ -61,23 +61,23 @@ func services() []gateway.Service {
 	return []gateway.Service{
 		{
 			Descriptor: coordinatorv1.File_aitbc_coordinator_v1_job_service_proto.Services().ByName("JobService"),
-			Register:   coordinatorv1.RegisterJobServiceHandler,
+			Register:   gateway.Over(coordinatorv1.RegisterJobServiceHandlerClient, coordinatorv1.NewJobServiceClient),
 		},
 		{
 			Descriptor: coordinatorv1.File_aitbc_coordinator_v1_lease_service_proto.Services().ByName("LeaseService"),
-			Register:   coordinatorv1.RegisterLeaseServiceHandler,
+			Register:   gateway.Over(coordinatorv1.RegisterLeaseServiceHandlerClient, coordinatorv1.NewLeaseServiceClient),
 		},
 		{
 			Descriptor: coordinatorv1.File_aitbc_coordinator_v1_receipt_service_proto.Services().ByName("ReceiptService"),
-			Register:   coordinatorv1.RegisterReceiptServiceHandler,
+			Register:   gateway.Over(coordinatorv1.RegisterReceiptServiceHandlerClient, coordinatorv1.NewReceiptServiceClient),
 		},
 		{
 			Descriptor: coordinatorv1.File_aitbc_coordinator_v1_network_service_proto.Services().ByName("NetworkService"),
-			Register:   coordinatorv1.RegisterNetworkServiceHandler,
+			Register:   gateway.Over(coordinatorv1.RegisterNetworkServiceHandlerClient, coordinatorv1.NewNetworkServiceClient),
 		},
 		{
 			Descriptor: coordinatorv1.File_aitbc_coordinator_v1_key_service_proto.Services().ByName("KeyService"),
-			Register:   coordinatorv1.RegisterKeyServiceHandler,
+			Register:   gateway.Over(coordinatorv1.RegisterKeyServiceHandlerClient, coordinatorv1.NewKeyServiceClient),
 		},
 	}
 }

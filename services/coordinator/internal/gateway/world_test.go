@@ -15,7 +15,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-	"google.golang.org/grpc"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
@@ -303,7 +302,7 @@ func newWorld() *world {
 
 type port struct {
 	server  *rpc.Server
-	conn    *grpc.ClientConn
+	conn    *rpc.LocalConn
 	handler http.Handler
 	url     string // of serve's ports only
 }

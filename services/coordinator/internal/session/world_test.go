@@ -129,7 +129,7 @@ type world struct {
 	ledger     *fakeLedger
 	config     session.Config
 	server     *rpc.Server
-	conn       *grpc.ClientConn
+	conn       *rpc.LocalConn
 	stop       func()
 }
 
@@ -190,7 +190,7 @@ func (w *world) dial() *client {
 	return dial(w.t, w.conn)
 }
 
-func dial(t *testing.T, conn *grpc.ClientConn) *client {
+func dial(t *testing.T, conn grpc.ClientConnInterface) *client {
 	t.Helper()
 	st, err := coordinatorv1.NewSessionServiceClient(conn).Connect(t.Context())
 	require.NoError(t, err)

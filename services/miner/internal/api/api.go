@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc"
 
 	"github.com/aitbc/aitbc/clients/go"
 	minerv1 "github.com/aitbc/aitbc/gen/go/aitbc/miner/v1"
@@ -50,7 +49,7 @@ type Deps struct {
 type API struct {
 	split  *split
 	server *rpc.Server
-	conn   *grpc.ClientConn
+	conn   *rpc.LocalConn
 	http   *run.HTTP
 	drain  *drain
 }
@@ -84,7 +83,7 @@ func newAPI(ctx context.Context, listener net.Listener, config Config, deps Deps
 	}
 	rest, err := gateway.New(ctx, gateway.Options{Logger: deps.Log, Metrics: metrics, Authorizer: authorizer}, a.conn, gateway.Service{
 		Descriptor: minerv1.File_aitbc_miner_v1_miner_service_proto.Services().ByName("MinerService"),
-		Register:   minerv1.RegisterMinerServiceHandler,
+		Register:   gateway.Over(minerv1.RegisterMinerServiceHandlerClient, minerv1.NewMinerServiceClient),
 	})
 	if err != nil {
 		return nil, errors.Join(err, a.conn.Close())
