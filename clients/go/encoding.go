@@ -62,6 +62,7 @@ const (
 	tagOrder      = "aitbc/order/v1"
 	tagLease      = "aitbc/lease/v1"
 	tagStatement  = "aitbc/statement/v1"
+	tagRunning    = "aitbc/running/v1"
 	tagAcceptance = "aitbc/acceptance/v1"
 	tagSession    = "aitbc/session/v1"
 	tagTx         = "aitbc/tx/v1"

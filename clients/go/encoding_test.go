@@ -15,7 +15,7 @@ func parsers() map[string]func([]byte) ([]byte, error) {
 	return map[string]func([]byte) ([]byte, error){
 		"order":      encodeAgain(aitbc.ParseOrder),
 		"lease":      encodeAgain(aitbc.ParseLease),
-		"statement":  encodeAgain(aitbc.ParseStatement),
+		"statement":  encodeAgain(aitbc.ParseAnyStatement),
 		"acceptance": encodeAgain(aitbc.ParseAcceptance),
 	}
 }

@@ -2,7 +2,9 @@ package aitbc
 
 // Statement is what a miner signs about one attempt: who answered which order with what, and how
 // much compute it took. It proves that nothing was altered; it does not prove that the model was
-// run. A miner signs at most one per lease.
+// run. A miner signs at most one final one per lease. While it streams it signs running ones too:
+// each says what was done until then, so a later one stands for all before it. They have a domain tag
+// of their own, so that none can ever be shown as a second final one.
 type Statement struct {
 	// ChainID is the ledger's chain id.
 	ChainID string
@@ -25,6 +27,9 @@ type Statement struct {
 	Engine string
 	// Stopped says that the attempt was ended early, by a cancel or by a limit of the client's.
 	Stopped bool
+	// Running says that it is a running statement: it is about the beginning of an answer. It is no
+	// field of the signing bytes, it chooses their tag.
+	Running bool
 }
 
 // SigningBytes gives the statement's one encoding.
@@ -34,7 +39,7 @@ func (s Statement) SigningBytes() []byte { return s.write().signing() }
 func (s Statement) Hash() Hash { return s.write().hash() }
 
 func (s Statement) write() *writer {
-	w := newWriter(tagStatement)
+	w := newWriter(s.tag())
 	w.text(s.ChainID)
 	w.fixed(s.JobID[:])
 	w.uint32(s.Attempt)
@@ -50,10 +55,30 @@ func (s Statement) write() *writer {
 	return w
 }
 
-// ParseStatement reads signing bytes. Errors: [ErrMalformed].
-func ParseStatement(b []byte) (Statement, error) {
-	r := newReader(b, tagStatement)
+func (s Statement) tag() string {
+	if s.Running {
+		return tagRunning
+	}
+	return tagStatement
+}
+
+// ParseStatement reads the signing bytes of a final statement. Errors: [ErrMalformed], also for a
+// running one.
+func ParseStatement(b []byte) (Statement, error) { return parseStatement(b, false) }
+
+// ParseAnyStatement reads the signing bytes of a final statement or of a running one. Errors:
+// [ErrMalformed].
+func ParseAnyStatement(b []byte) (Statement, error) {
+	if s, err := parseStatement(b, true); err == nil {
+		return s, nil
+	}
+	return parseStatement(b, false)
+}
+
+func parseStatement(b []byte, running bool) (Statement, error) {
+	r := newReader(b, Statement{Running: running}.tag())
 	s := Statement{
+		Running:          running,
 		ChainID:          r.text(),
 		JobID:            JobID(r.take(16)),
 		Attempt:          r.uint32(),

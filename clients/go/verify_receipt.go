@@ -54,7 +54,7 @@ type evidence struct {
 func parseEvidence(e Evidence) (evidence, error) {
 	order, errOrder := ParseOrder(e.Order)
 	lease, errLease := ParseLease(e.Lease)
-	statement, errStatement := ParseStatement(e.Statement)
+	statement, errStatement := ParseAnyStatement(e.Statement)
 	acceptance, errAcceptance := ParseAcceptance(e.Acceptance)
 	if err := errors.Join(errOrder, errLease, errStatement, errAcceptance); err != nil {
 		return evidence{}, err

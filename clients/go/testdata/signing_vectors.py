@@ -229,14 +229,15 @@ def main():
         + text(MODEL) + DIGEST + i64(lease["IssuedUS"]), id="lease_" + ulid(JOB) + "_2")
 
     statements = []
-    for name, compute, stopped in (("12.5 seconds", 12_500_000, False), ("stopped early", 1, True)):
+    for name, compute, stopped, tag in (("12.5 seconds", 12_500_000, False, "statement"), ("stopped early", 1, True, "statement"),
+                                        ("still running", 7_250_000, False, "running")):
         fields = {"ChainID": CHAIN, "JobID": "job_" + ulid(JOB), "Attempt": 2, "LeaseHash": lease_hash.hex(),
                   "ResultCommitment": result_commitment.hex(), "Model": MODEL, "ModelDigest": DIGEST.hex(),
                   "ComputeUS": compute, "PromptTokens": 15, "OutputTokens": 150, "Engine": "ollama/0.17.4",
-                  "Stopped": stopped}
+                  "Stopped": stopped, "Running": tag == "running"}
         statement_hash = vector(
             "statement", name, "miner", fields,
-            text("aitbc/statement/v1") + text(CHAIN) + JOB + u32(2) + lease_hash + result_commitment + text(MODEL)
+            text(f"aitbc/{tag}/v1") + text(CHAIN) + JOB + u32(2) + lease_hash + result_commitment + text(MODEL)
             + DIGEST + i64(compute) + u32(15) + u32(150) + text("ollama/0.17.4") + bytes([stopped]))
         vector("acceptance", name, "operator",
                {"ChainID": CHAIN, "JobID": "job_" + ulid(JOB), "StatementHash": statement_hash.hex(),

@@ -63,7 +63,7 @@ func (e receiptError) Unwrap() error { return e.error }
 // checked. Errors: [*LinkError] for papers that cannot be read.
 func LeafOf(r *aitbc.Receipt, index uint64) (leaf aitbc.ReceiptLeaf, err error) {
 	e := r.Evidence
-	statement, err := aitbc.ParseStatement(e.Statement)
+	statement, err := aitbc.ParseAnyStatement(e.Statement)
 	if err != nil {
 		return leaf, &LinkError{Link: LinkReceipt, Err: err}
 	}

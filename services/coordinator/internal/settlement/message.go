@@ -69,7 +69,7 @@ func submitJob(j job.Job) *ledgerv1.SubmitJob {
 func recordReceipt(j job.Job) *ledgerv1.RecordReceipt {
 	s := j.Completion.Statement
 	lease := j.Lease()
-	return &ledgerv1.RecordReceipt{
+	receipt := &ledgerv1.RecordReceipt{
 		JobId:              s.JobID[:],
 		Attempt:            s.Attempt,
 		Miner:              lease.Miner[:],
@@ -85,4 +85,8 @@ func recordReceipt(j job.Job) *ledgerv1.RecordReceipt {
 		StatementSignature: j.Completion.Signature,
 		MeteredUs:          j.Completion.MeteredUS,
 	}
+	if s.Running {
+		receipt.Running = &s.Running // only then: ledgers with older rules do not know the field
+	}
+	return receipt
 }

@@ -35,6 +35,8 @@ type Work struct {
 	MeteredUS   int64
 	Attempt     uint32
 	FullySigned bool
+	// Running says that the statement is a running one.
+	Running bool
 	// Salt and Result are what the miner signs for.
 	Salt   aitbc.Salt
 	Result []byte
@@ -57,6 +59,7 @@ func (w Work) papers() papers {
 		ChainID: ChainID, JobID: o.JobID, Attempt: w.Attempt, LeaseHash: lease.Hash(),
 		ResultCommitment: aitbc.Commitment(w.Salt, aitbc.ResultHash(w.Result)),
 		Model:            lease.Model, ModelDigest: digest, ComputeUS: w.ComputeUS, PromptTokens: 3, OutputTokens: 4, Engine: "ollama/0",
+		Running: w.Running,
 	}
 	acceptance := aitbc.Acceptance{ChainID: ChainID, JobID: o.JobID, StatementHash: statement.Hash(), MeteredUS: w.MeteredUS}
 	return papers{lease, statement, acceptance}
@@ -71,6 +74,9 @@ func Receipt(w Work) *ledgerv1.RecordReceipt {
 		LeaseIssuedUs: p.lease.IssuedUS, ResultCommitment: p.statement.ResultCommitment[:], ComputeUs: w.ComputeUS,
 		PromptTokens: 3, OutputTokens: 4, Engine: p.statement.Engine, MeteredUs: w.MeteredUS,
 		StatementSignature: aitbc.Sign(Key(w.Miner), p.statement.SigningBytes()),
+	}
+	if w.Running {
+		m.Running = &w.Running
 	}
 	if w.FullySigned {
 		m.Operator = o.Operator[:]

@@ -7,7 +7,8 @@ import (
 	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
 )
 
-// submitEvidence slashes a miner that signed two final statements for one lease. Nobody judges: an
+// submitEvidence slashes a miner that signed two final statements for one lease. Running ones are
+// not read: a miner signs many, and each is true. Nobody judges: an
 // honest miner has its one statement on disk before it sends it, and signs no other.
 func (b *Block) submitEvidence(m *ledgerv1.SubmitEvidence) *refusal {
 	order, lease, no := b.readEvidence(m)

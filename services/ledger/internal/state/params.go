@@ -43,7 +43,10 @@ type Params struct {
 }
 
 // RulesVersion is the newest rules that this program knows.
-const RulesVersion = 1
+const RulesVersion = rulesRunning
+
+// rulesRunning is from when on receipts for running statements count.
+const rulesRunning = 2
 
 // DefaultParams are a public network's: an hour of grace and a refund window of half a minute.
 func DefaultParams() Params {

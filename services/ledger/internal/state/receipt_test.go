@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/rfc6962"
+	"google.golang.org/protobuf/proto"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
@@ -81,6 +82,35 @@ func TestRecordReceiptChecks(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAReceiptForARunningStatementPays(t *testing.T) {
+	t.Parallel()
+	for sender, mixed := range map[string]ledgerv1.ResultCode{"operator": badStatement, "miner": badAcceptance} {
+		c := ledgertest.NewChain(t, ledgertest.Genesis())
+		work := ledgertest.Work{Order: c.Escrow(1), Miner: "miner", Attempt: 1, ComputeUS: 2_000_000, MeteredUS: 1_500_000, Running: true, FullySigned: true}
+		final := ledgertest.Receipt(work)
+		final.Running = nil
+		require.Equal(t, mixed, c.One(sender, final), "one kind of statement does not pass for the other")
+		require.Equal(t, ok, c.One(sender, ledgertest.Receipt(work)))
+		require.Equal(t, aitbc.Amount(30_000), c.Balance("miner"))
+		require.Equal(t, aitbc.Amount(999_970_000), c.Balance("client"))
+	}
+}
+
+// Nodes with an older program must come to the same: to them it is a message that they cannot read.
+func TestRunningStatementsCountFromTheirRulesOn(t *testing.T) {
+	t.Parallel()
+	genesis := ledgertest.Genesis()
+	genesis.Params.RulesVersion = 1
+	c := ledgertest.NewChain(t, genesis)
+	work := ledgertest.Work{Order: c.Escrow(1), Miner: "miner", Attempt: 1, ComputeUS: 2_000_000, MeteredUS: 1_500_000, Running: true}
+	set := receipt(work.Order, 1)
+	set.Running = proto.Bool(false)
+	require.Equal(t, isMalformed, c.One("operator", ledgertest.Receipt(work)))
+	require.Equal(t, isMalformed, c.One("operator", set), "unknown is the field, not its value")
+	require.Equal(t, ok, c.One("operator", &ledgerv1.UpdateParams{RulesVersion: proto.Uint32(2)}))
+	require.Equal(t, ok, c.One("operator", ledgertest.Receipt(work)))
 }
 
 func TestASecondReceiptPaysNothing(t *testing.T) {

@@ -44,6 +44,9 @@ func (b *Block) recordReceipt(e *envelope, m *ledgerv1.RecordReceipt) *refusal {
 
 // readClaim checks the form of a receipt and rebuilds what was signed, hashes still missing.
 func (b *Block) readClaim(signer aitbc.AccountID, m *ledgerv1.RecordReceipt) (*claim, *refusal) {
+	if m.Running != nil && b.base.params.RulesVersion < rulesRunning { //nolint:protogetter // nil: not set
+		return nil, malformed("a field that these rules do not know: running") // as a program that has never heard of it
+	}
 	job, no := jobField(m.GetJobId())
 	if no != nil {
 		return nil, no
@@ -81,6 +84,7 @@ func (b *Block) readClaim(signer aitbc.AccountID, m *ledgerv1.RecordReceipt) (*c
 			Model: m.GetModel(), ModelDigest: digest, ComputeUS: m.GetComputeUs(),
 			PromptTokens: m.GetPromptTokens(), OutputTokens: m.GetOutputTokens(),
 			Engine: m.GetEngine(), Stopped: m.GetStopped(),
+			Running: m.GetRunning(),
 		},
 		acceptance: aitbc.Acceptance{ChainID: chain, JobID: job, MeteredUS: m.GetMeteredUs()},
 		message:    m,

@@ -10,6 +10,7 @@ import (
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
 	"github.com/aitbc/aitbc/services/ledger/internal/ledgertest"
+	"github.com/aitbc/aitbc/services/ledger/internal/state"
 )
 
 // The miner of the test network has staked 100 aitbc; it unbonds in a minute.
@@ -83,6 +84,13 @@ func TestWhatIsNoEvidence(t *testing.T) {
 		"a statement given twice": {func(m *ledgerv1.SubmitEvidence) {
 			m.SecondStatementBody, m.SecondStatementSignature = m.GetFirstStatementBody(), m.GetFirstStatementSignature()
 		}, badEvidence},
+		"two running statements": {func(m *ledgerv1.SubmitEvidence) {
+			m.FirstStatementBody, m.FirstStatementSignature = running(m.GetFirstStatementBody())
+			m.SecondStatementBody, m.SecondStatementSignature = running(m.GetSecondStatementBody())
+		}, badEvidence},
+		"a running and a final statement": {func(m *ledgerv1.SubmitEvidence) {
+			m.FirstStatementBody, m.FirstStatementSignature = running(m.GetFirstStatementBody())
+		}, badEvidence},
 		"another order":             {func(m *ledgerv1.SubmitEvidence) { m.OrderBody[len(m.GetOrderBody())-1]++ }, badEvidence},
 		"another lease":             {func(m *ledgerv1.SubmitEvidence) { m.LeaseBody[len(m.GetLeaseBody())-1]++ }, badEvidence},
 		"no order":                  {func(m *ledgerv1.SubmitEvidence) { m.OrderBody = nil }, badEvidence},
@@ -103,6 +111,16 @@ func TestWhatIsNoEvidence(t *testing.T) {
 			require.Equal(t, aitbc.Amount(staked), c.State.Supply().Staked)
 		})
 	}
+}
+
+// running gives the same as a running statement, signed by the miner.
+func running(final []byte) (body, signature []byte) {
+	s, err := aitbc.ParseStatement(final)
+	if err != nil {
+		panic(err)
+	}
+	s.Running = true
+	return s.SigningBytes(), aitbc.Sign(ledgertest.Key("miner"), s.SigningBytes())
 }
 
 func TestEvidenceNeedsPeopleThatAreThere(t *testing.T) {
@@ -213,7 +231,7 @@ func TestOnlyTheAuthorityChangesParameters(t *testing.T) {
 		"more than all":               {"operator", &ledgerv1.UpdateParams{FeeBps: proto.Uint32(10_001)}, badParams},
 		"a contradiction":             {"operator", &ledgerv1.UpdateParams{MinPriceUaitbc: proto.Int64(5), MaxPriceUaitbc: proto.Int64(4)}, badParams},
 		"nothing expires":             {"operator", &ledgerv1.UpdateParams{MaxExpiriesPerBlock: proto.Uint32(0)}, badParams},
-		"rules that are far from now": {"operator", &ledgerv1.UpdateParams{RulesVersion: proto.Uint32(3)}, badParams},
+		"rules that are far from now": {"operator", &ledgerv1.UpdateParams{RulesVersion: proto.Uint32(state.RulesVersion + 2)}, badParams},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1595,7 +1595,10 @@ type RecordReceipt struct {
 	// The operator's signature of the acceptance; empty when the operator signs the transaction.
 	AcceptanceSignature []byte `protobuf:"bytes,16,opt,name=acceptance_signature,json=acceptanceSignature,proto3" json:"acceptance_signature,omitempty"`
 	// The order's operator; empty when it signs the transaction.
-	Operator      []byte `protobuf:"bytes,17,opt,name=operator,proto3" json:"operator,omitempty"`
+	Operator []byte `protobuf:"bytes,17,opt,name=operator,proto3" json:"operator,omitempty"`
+	// The statement is a running one: signed while the answer was made, under the tag of its own. Known
+	// from rules_version 2 on.
+	Running       *bool `protobuf:"varint,18,opt,name=running,proto3,oneof" json:"running,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1747,6 +1750,13 @@ func (x *RecordReceipt) GetOperator() []byte {
 		return x.Operator
 	}
 	return nil
+}
+
+func (x *RecordReceipt) GetRunning() bool {
+	if x != nil && x.Running != nil {
+		return *x.Running
+	}
+	return false
 }
 
 // RefundJob asks for the whole escrow to go back. It is final after the refund window; a receipt
@@ -1931,7 +1941,7 @@ const file_aitbc_ledger_v1_tx_proto_rawDesc = "" +
 	"expires_us\x18\b \x01(\x03B\x03\xe0A\x02R\texpiresUs\x12.\n" +
 	"\x10client_signature\x18\t \x01(\fB\x03\xe0A\x01R\x0fclientSignature\x12/\n" +
 	"\x11client_public_key\x18\n" +
-	" \x01(\fB\x03\xe0A\x01R\x0fclientPublicKey\"\x9c\x05\n" +
+	" \x01(\fB\x03\xe0A\x01R\x0fclientPublicKey\"\xcc\x05\n" +
 	"\rRecordReceipt\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\fB\x03\xe0A\x02R\x05jobId\x12\x1d\n" +
 	"\aattempt\x18\x02 \x01(\rB\x03\xe0A\x02R\aattempt\x12\x19\n" +
@@ -1952,7 +1962,10 @@ const file_aitbc_ledger_v1_tx_proto_rawDesc = "" +
 	"\n" +
 	"metered_us\x18\x0f \x01(\x03B\x03\xe0A\x02R\tmeteredUs\x126\n" +
 	"\x14acceptance_signature\x18\x10 \x01(\fB\x03\xe0A\x01R\x13acceptanceSignature\x12\x1f\n" +
-	"\boperator\x18\x11 \x01(\fB\x03\xe0A\x01R\boperator\"D\n" +
+	"\boperator\x18\x11 \x01(\fB\x03\xe0A\x01R\boperator\x12\"\n" +
+	"\arunning\x18\x12 \x01(\bB\x03\xe0A\x01H\x00R\arunning\x88\x01\x01B\n" +
+	"\n" +
+	"\b_running\"D\n" +
 	"\tRefundJob\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\fB\x03\xe0A\x02R\x05jobId\x12\x1b\n" +
 	"\x06reason\x18\x02 \x01(\tB\x03\xe0A\x01R\x06reason*\x88\a\n" +
@@ -2072,6 +2085,7 @@ func file_aitbc_ledger_v1_tx_proto_init() {
 		(*Message_UpdateValidators)(nil),
 	}
 	file_aitbc_ledger_v1_tx_proto_msgTypes[12].OneofWrappers = []any{}
+	file_aitbc_ledger_v1_tx_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -168,7 +168,7 @@ func (c *Chain) receipt(operator aitbc.AccountID, m *ledgerv1.RecordReceipt, has
 		ChainID: c.id, JobID: id, Attempt: m.GetAttempt(), LeaseHash: lease.Hash(),
 		ResultCommitment: aitbc.Hash(m.GetResultCommitment()), Model: m.GetModel(), ModelDigest: lease.ModelDigest,
 		ComputeUS: m.GetComputeUs(), PromptTokens: m.GetPromptTokens(), OutputTokens: m.GetOutputTokens(),
-		Engine: m.GetEngine(), Stopped: m.GetStopped(),
+		Engine: m.GetEngine(), Stopped: m.GetStopped(), Running: m.GetRunning(),
 	}
 	switch {
 	case escrow.GetSettleByUs() < c.clock.UnixMicro():

@@ -92,7 +92,7 @@ func (r *jobRow) value() (job.Job, error) {
 	}
 	if r.accepted {
 		c := r.completion
-		if c.Statement, err = aitbc.ParseStatement(r.statement); err != nil {
+		if c.Statement, err = aitbc.ParseAnyStatement(r.statement); err != nil {
 			return job.Job{}, fmt.Errorf("read job %s: %w", j.ID, err)
 		}
 		c.MeteredUS, c.OperatorUS = r.meteredUS.Int64, r.operatorUS.Int64
