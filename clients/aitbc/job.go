@@ -11,7 +11,7 @@ import (
 )
 
 func newStatus(a *app) *cobra.Command {
-	var wait bool
+	var wait, watch bool
 	cmd := &cobra.Command{
 		Use: "status JOB_ID", Short: "Show a job: where it is, its result, its cost", Args: jobArgument,
 		RunE: a.action(func(ctx context.Context, client *aitbc.Client, args []string) error {
@@ -19,8 +19,11 @@ func newStatus(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if wait {
+			switch {
+			case wait:
 				return a.follow(ctx, client, id)
+			case watch:
+				return a.watchStatus(ctx, client, id)
 			}
 			job, err := client.Get(ctx, id)
 			if err != nil {
@@ -30,7 +33,25 @@ func newStatus(a *app) *cobra.Command {
 		}),
 	}
 	cmd.Flags().BoolVarP(&wait, "wait", "w", false, "wait for the job's end")
+	cmd.Flags().BoolVar(&watch, "watch", false, "show the job whenever its status or phase changes, until its end")
+	cmd.MarkFlagsMutuallyExclusive("wait", "watch")
 	return cmd
+}
+
+// watchStatus shows a job at each change until its end.
+func (a *app) watchStatus(ctx context.Context, client *aitbc.Client, id aitbc.JobID) error {
+	for job, err := range client.Watch(ctx, id) {
+		if err != nil {
+			return waitError{id, err}
+		}
+		if err := a.redraw(func() error { return a.printJob(job) }); err != nil {
+			return err
+		}
+		if failure := job.Err(); failure != nil && job.Status.Terminal() {
+			return endedError{failure}
+		}
+	}
+	return nil
 }
 
 func newCancel(a *app) *cobra.Command {
@@ -55,27 +76,27 @@ func newJobs(a *app) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use: "jobs", Short: "List your jobs, newest first", Args: cobra.NoArgs,
-		RunE: a.action(func(ctx context.Context, client *aitbc.Client, _ []string) error {
-			if limit < 1 {
-				return usageError{fmt.Errorf("--limit is %d, want at least 1", limit)}
-			}
-			jobs := []*aitbc.Job{}
-			for job, err := range client.Jobs(ctx, aitbc.JobFilter{Status: aitbc.Status(status), PageSize: limit}) {
-				if err != nil {
-					return err
-				}
-				if jobs = append(jobs, job); len(jobs) == limit {
-					break
-				}
-			}
-			return a.print(map[string]any{"jobs": jobs}, func(p *printer) {
-				p.row("JOB ID", "STATUS", "MODEL", "COST", "SUBMITTED")
-				for _, job := range jobs {
-					p.row(job.ID.String(), string(job.Status), job.Model, coins(job.Cost), job.SubmittedTime.Local().Format(time.DateTime))
-				}
-			})
-		}),
 	}
+	a.watchable(cmd, func(ctx context.Context, client *aitbc.Client, _ []string) error {
+		if limit < 1 {
+			return usageError{fmt.Errorf("--limit is %d, want at least 1", limit)}
+		}
+		jobs := []*aitbc.Job{}
+		for job, err := range client.Jobs(ctx, aitbc.JobFilter{Status: aitbc.Status(status), PageSize: limit}) {
+			if err != nil {
+				return err
+			}
+			if jobs = append(jobs, job); len(jobs) == limit {
+				break
+			}
+		}
+		return a.print(map[string]any{"jobs": jobs}, func(p *printer) {
+			p.row("JOB ID", "STATUS", "MODEL", "COST", "SUBMITTED")
+			for _, job := range jobs {
+				p.row(job.ID.String(), string(job.Status), job.Model, coins(job.Cost), job.SubmittedTime.Local().Format(time.DateTime))
+			}
+		})
+	})
 	cmd.Flags().StringVar(&status, "status", "", "only jobs with this status: pending, running, completed, failed, cancelled")
 	cmd.Flags().IntVar(&limit, "limit", 20, "at most this many")
 	return cmd

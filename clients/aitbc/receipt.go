@@ -80,11 +80,8 @@ type proofFlags struct {
 }
 
 func (f *proofFlags) register(a *app, cmd *cobra.Command, blockHash string) {
-	flags := cmd.Flags()
-	flags.StringVar(&a.ledger, "ledger", "",
-		"a node of the ledger: host:port of its LedgerService, grpc:// or grpcs://; any will do")
-	flags.Lookup("ledger").DefValue = defaultLedger
-	flags.StringVar(&f.blockHash, "block-hash", "", blockHash)
+	a.ledgerFlag(cmd)
+	cmd.Flags().StringVar(&f.blockHash, "block-hash", "", blockHash)
 }
 
 // at gives the block to prove against; the zero one is the latest.

@@ -66,17 +66,20 @@ func remedy(reason aitbc.Reason) string {
 	switch reason {
 	case aitbc.ReasonInvalidKey:
 		return "give a good key with AITBC_API_KEY, CLIENT_KEY or --api-key, or keep one with: aitbc login. " +
-			"aitbcd dev has client_dev_key_1; elsewhere an admin makes one with: aitbc keys create"
+			"An admin makes one with: aitbc keys create (for an account of your own: aitbc account create); aitbcd dev has client_dev_key_1"
 	case aitbc.ReasonScopeMissing:
 		return "use a key that may do this"
 	case aitbc.ReasonModelNotAllowed:
 		return "ask for a model that the key is for, or have an admin make another key: aitbc keys create --models"
 	case aitbc.ReasonSpendLimit:
 		return "set a lower --max-price, or have an admin make a key with a higher limit: aitbc keys create --spend-per-day"
+	case aitbc.ReasonRouteNotFound:
+		return "this coordinator has no such call: only development networks have a faucet, and an older coordinator lacks what is new"
 	case aitbc.ReasonKeyNotFound:
 		return "check the key's id: aitbc keys list"
 	case aitbc.ReasonInsufficientFunds:
-		return "lower --max-price, or fund the account: aitbc account shows it"
+		return "lower --max-price, or see what the account has: aitbc account. Tokens: from the operator, on a development network from " +
+			"aitbc account faucet. An account of your own signs with --key-file, or lets the operator spend: aitbc account allowance set"
 	case aitbc.ReasonJobNotFound:
 		return "check the id and the key: aitbc jobs lists your jobs"
 	case aitbc.ReasonReceiptNotFound:

@@ -105,18 +105,41 @@ func group(use, short string, children ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// action makes what a command does out of a function that is given a client.
-func (a *app) action(do func(ctx context.Context, client *aitbc.Client, args []string) error) func(*cobra.Command, []string) error {
-	return a.local(func(ctx context.Context, args []string) (err error) {
-		options := []aitbc.Option{aitbc.WithAPIKey(a.apiKey), a.userAgent()}
+type command = func(ctx context.Context, client *aitbc.Client, args []string) error
+
+// action makes what a command does out of a function that is given a client, which signs orders if
+// there is a key for that.
+func (a *app) action(do command) func(*cobra.Command, []string) error {
+	return a.calling(do, func() ([]aitbc.Option, error) {
+		options := []aitbc.Option{aitbc.WithAPIKey(a.apiKey)}
 		if path := firstSet(a.keyFile, a.getenv("AITBC_KEY_FILE")); path != "" {
 			key, err := aitbc.LoadKey(path)
 			if err != nil {
-				return usageError{fmt.Errorf("--key-file: %w", err)}
+				return nil, usageError{fmt.Errorf("--key-file: %w", err)}
 			}
 			options = append(options, aitbc.WithOrderKey(key))
 		}
-		client, err := aitbc.New(a.url, options...)
+		return options, nil
+	})
+}
+
+// keyed is action for commands that submit nothing.
+func (a *app) keyed(do command) func(*cobra.Command, []string) error {
+	return a.calling(do, func() ([]aitbc.Option, error) { return []aitbc.Option{aitbc.WithAPIKey(a.apiKey)}, nil })
+}
+
+// keyless is action for calls that need no API key.
+func (a *app) keyless(do command) func(*cobra.Command, []string) error {
+	return a.calling(do, func() ([]aitbc.Option, error) { return nil, nil })
+}
+
+func (a *app) calling(do command, options func() ([]aitbc.Option, error)) func(*cobra.Command, []string) error {
+	return a.local(func(ctx context.Context, args []string) (err error) {
+		opts, err := options()
+		if err != nil {
+			return err
+		}
+		client, err := aitbc.New(a.url, append(opts, a.userAgent())...)
 		if err != nil {
 			return usageError{fmt.Errorf("--url: %w", err)}
 		}

@@ -110,10 +110,12 @@ func parseAmount(text string) (aitbc.Amount, error) {
 	return aitbc.ParseAmount(number + aitbc.CoinSuffix)
 }
 
-func parsePrice(text string) (aitbc.Amount, error) {
+func parsePrice(text string) (aitbc.Amount, error) { return parsePriceOf("--max-price", text) }
+
+func parsePriceOf(what, text string) (aitbc.Amount, error) {
 	amount, err := parseAmount(text)
 	if err != nil || amount == 0 {
-		return 0, fmt.Errorf("--max-price is %q, want an amount such as 0.25aitbc", text)
+		return 0, fmt.Errorf("%s is %q, want an amount such as 0.25aitbc", what, text)
 	}
 	return amount, nil
 }

@@ -44,6 +44,7 @@ type Client struct {
 	receipts coordinatorv1.ReceiptServiceClient
 	network  coordinatorv1.NetworkServiceClient
 	keys     coordinatorv1.KeyServiceClient
+	faucet   coordinatorv1.FaucetServiceClient
 	caller   *caller
 	close    func() error
 }
@@ -65,6 +66,7 @@ func New(target string, opts ...Option) (*Client, error) {
 		receipts: coordinatorv1.NewReceiptServiceClient(caller),
 		network:  coordinatorv1.NewNetworkServiceClient(caller),
 		keys:     coordinatorv1.NewKeyServiceClient(caller),
+		faucet:   coordinatorv1.NewFaucetServiceClient(caller),
 		caller:   caller,
 		close:    closeConn,
 	}, nil

@@ -37,6 +37,7 @@ const (
 	ReasonModelNotAllowed     Reason = "MODEL_NOT_ALLOWED"
 	ReasonSpendLimit          Reason = "SPEND_LIMIT"
 	ReasonKeyNotFound         Reason = "KEY_NOT_FOUND"
+	ReasonRouteNotFound       Reason = "ROUTE_NOT_FOUND"
 	reasonCallAbandoned       Reason = "CALL_ABANDONED"
 
 	// ReasonUnreachable is this package's own: no coordinator answered.

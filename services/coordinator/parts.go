@@ -171,7 +171,11 @@ func (s *Service) buildFaces(ctx context.Context, p *parts, listeners ports, b b
 	if p.conn, err = p.server.Conn(); err != nil {
 		return err
 	}
-	handler, err := gateway.New(ctx, edge.Options{Logger: s.deps.Logger, Metrics: calls, Authorizer: options.Authorizer}, p.conn)
+	var more []edge.Service
+	if s.hasFaucet(p) {
+		more = append(more, gateway.Faucet())
+	}
+	handler, err := gateway.New(ctx, edge.Options{Logger: s.deps.Logger, Metrics: calls, Authorizer: options.Authorizer}, p.conn, more...)
 	if err != nil {
 		return err
 	}
@@ -203,12 +207,18 @@ func (s *Service) rpcOptions(p *parts, calls *obs.RPC) (rpc.Options, error) {
 	return rpc.Options{Logger: s.deps.Logger, Metrics: calls, Authorizer: authorizer, Limiter: limiter, TLS: security, Unary: p.member.Unary, Stream: p.member.Stream}, nil
 }
 
+func (s *Service) hasFaucet(p *parts) bool { return s.deps.Faucet != nil && p.ledger != nil }
+
 func (s *Service) register(p *parts, b books, authorizer *auth.Authorizer) error {
-	err := api.Register(p.server, api.Deps{
+	deps := api.Deps{
 		Jobs: p.dispatcher, Leases: p.dispatcher, Keys: s.keyring(p, authorizer), Network: replica.Network{Network: p.dispatcher, Member: p.member}, Reader: p.store, Ledger: b.accounts, Statements: b.statements,
 		Watches: p.dispatcher, Senders: &p.senders, Stopping: p.leaving,
 		ChainID: b.chainID, Operator: s.publicKey(),
-	})
+	}
+	if s.hasFaucet(p) {
+		deps.Faucet = newFaucet(p.ledger, s.deps.Faucet)
+	}
+	err := api.Register(p.server, deps)
 	if err != nil {
 		return err
 	}

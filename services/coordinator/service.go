@@ -30,6 +30,9 @@ type Deps struct {
 	Ledger rpcclient.Client
 	// Keys are API keys that must exist, for development networks.
 	Keys []FixedKey
+	// Faucet is the key of an account whose tokens whoever asks gets, for development networks; nil:
+	// there is no faucet.
+	Faucet ed25519.PrivateKey
 }
 
 // FixedKey is an API key that everybody knows.

@@ -32,6 +32,9 @@ func TestAPrivateFleetRunsWithoutALedger(t *testing.T) {
 	require.Equal(t, "none", chat.Header.Get("Aitbc-Receipt-State"))
 	require.Empty(t, chat.Header.Get("Aitbc-Receipt-Id"))
 	require.Empty(t, chat.Header.Get("Aitbc-Available"))
+	faucet := call(t, n, http.MethodPost, "/v1/faucet", map[string]any{"account_id": account.text("account_id")})
+	require.Equal(t, http.StatusNotFound, faucet.Status, "where nothing costs anything there is no faucet")
+	require.Equal(t, "ROUTE_NOT_FOUND", faucet.reason())
 	waiting := seedJob()
 	waiting["model"], waiting["timeouts"] = "nobody-has-this", map[string]any{"queue": "1s"}
 	require.Equal(t, "MODEL_NOT_FOUND", call(t, n, http.MethodPost, "/v1/jobs", waiting, asClient()...).reason())

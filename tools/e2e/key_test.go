@@ -153,6 +153,8 @@ func TestAnyReplicaMakesTheSameKey(t *testing.T) {
 	again := makeKey(t, r.rest, wish, "Idempotency-Key", "once")
 	require.Equal(t, made.text("secret"), again.text("secret"))
 
+	faucet := callAt(t, "http://"+r.rest, http.MethodPost, "/v1/faucet", map[string]any{"account_id": keyOf(made, "account_id")})
+	require.Equal(t, "ROUTE_NOT_FOUND", faucet.reason(), "an ordinary coordinator has none")
 	job := seedJob()
 	job["max_price"] = "1.5aitbc"
 	as := []string{"X-Api-Key", made.text("secret")}

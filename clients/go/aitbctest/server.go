@@ -102,6 +102,7 @@ func Start(cfg Config) (*Server, error) {
 	coordinatorv1.RegisterReceiptServiceServer(s.grpc, receiptService{book: book})
 	coordinatorv1.RegisterNetworkServiceServer(s.grpc, networkService{book: book})
 	coordinatorv1.RegisterKeyServiceServer(s.grpc, keyService{book: book})
+	coordinatorv1.RegisterFaucetServiceServer(s.grpc, faucetService{})
 	go func() { s.served <- s.grpc.Serve(listener) }()
 
 	s.conn, err = grpc.NewClient(s.Target(), grpc.WithTransportCredentials(insecure.NewCredentials()))

@@ -142,6 +142,7 @@ func (n *Network) runCoordinator(ctx context.Context) error {
 	deps := coordinator.Deps{Logger: n.logs.Coordinator, Registry: obs.NewRegistry(), Keys: n.fixedKeys()}
 	if n.ledger != nil {
 		cfg.ChainID, deps.Ledger = n.ledger.Genesis().ChainID, n.ledger.Client()
+		deps.Faucet = n.keys.Faucet
 	}
 	service, err := coordinator.New(cfg, deps)
 	if err != nil {

@@ -102,6 +102,8 @@ type Deps struct {
 	Ledger dispatch.Ledger
 	// Statements explain accounts; nil: there is no ledger, and nothing to explain.
 	Statements Statements
+	// Faucet gives tokens to whoever asks; nil: nobody does, and there is no such service.
+	Faucet Faucet
 	// ChainID is the ledger's; Operator is the operator's public key.
 	ChainID  string
 	Operator ed25519.PublicKey
@@ -118,5 +120,8 @@ func Register(server grpc.ServiceRegistrar, d Deps) error {
 	coordinatorv1.RegisterKeyServiceServer(server, &keyServer{deps: d})
 	coordinatorv1.RegisterReceiptServiceServer(server, &receiptServer{deps: d})
 	coordinatorv1.RegisterNetworkServiceServer(server, &networkServer{deps: d})
+	if d.Faucet != nil {
+		coordinatorv1.RegisterFaucetServiceServer(server, &faucetServer{faucet: d.Faucet})
+	}
 	return nil
 }

@@ -76,6 +76,9 @@ func rules() map[string]rule {
 		replicav1.ReplicaService_Notify_FullMethodName:     {replica: true},
 		replicav1.ReplicaService_ListMiners_FullMethodName: {replica: true},
 
+		// Registered on development networks only.
+		coordinatorv1.FaucetService_FillAccount_FullMethodName: open(),
+
 		// The miner proves its ledger key inside the stream.
 		coordinatorv1.SessionService_Connect_FullMethodName: open(),
 

@@ -177,7 +177,10 @@ func TestEveryRouteReachesItsMethod(t *testing.T) {
 	for path, verbs := range document.Paths {
 		for verb, operation := range verbs {
 			want := 401
-			if operation.Security != nil && len(*operation.Security) == 0 {
+			switch {
+			case path == "/v1/faucet":
+				want = 400 // open, and it wants an address
+			case operation.Security != nil && len(*operation.Security) == 0:
 				want = 200 // open to anyone
 			}
 			concrete := regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(path, "x")

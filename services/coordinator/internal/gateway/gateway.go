@@ -39,11 +39,19 @@ var _ http.Handler = (*Handler)(nil)
 // Routes lists the contract's routes, for tests and documents.
 func (h *Handler) Routes() []gateway.Route { return h.routes.Routes() }
 
-// New serves the coordinator's contracts over its in-process connection, which stays the caller's
-// to close.
-func New(ctx context.Context, o gateway.Options, conn grpc.ClientConnInterface) (*Handler, error) {
+// Faucet is the service of development networks, for New.
+func Faucet() gateway.Service {
+	return gateway.Service{
+		Descriptor: coordinatorv1.File_aitbc_coordinator_v1_faucet_service_proto.Services().ByName("FaucetService"),
+		Register:   gateway.Over(coordinatorv1.RegisterFaucetServiceHandlerClient, coordinatorv1.NewFaucetServiceClient),
+	}
+}
+
+// New serves the coordinator's contracts, and more, over its in-process connection, which stays the
+// caller's to close.
+func New(ctx context.Context, o gateway.Options, conn grpc.ClientConnInterface, more ...gateway.Service) (*Handler, error) {
 	o.Events = append(o.Events, jobEvents(coordinatorv1.NewJobServiceClient(conn)))
-	routes, err := gateway.New(ctx, o, conn, services()...)
+	routes, err := gateway.New(ctx, o, conn, append(services(), more...)...)
 	if err != nil {
 		return nil, err
 	}

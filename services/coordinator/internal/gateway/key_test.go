@@ -126,3 +126,14 @@ func TestASubmissionIsAnsweredWithWhatIsLeft(t *testing.T) {
 	require.Contains(t, answer, "job_id", "the job is there whatever is known of money")
 	require.NotContains(t, answer, "available")
 }
+
+func TestTheFaucetAsksForNoKey(t *testing.T) {
+	t.Parallel()
+	p := serve(t, newWorld(), auth.DefaultLimitConfig())
+	answer := p.do(t, "POST", "/v1/faucet", `{"account_id":"`+client.String()+`"}`)
+	require.Equal(t, 200, answer.StatusCode)
+	require.Equal(t, `{"account_id":"`+client.String()+`","balance":"100aitbc","sent":"40aitbc"}`+"\n", readAll(t, answer))
+	answer = p.do(t, "POST", "/v1/faucet", `{"account_id":"nobody"}`)
+	require.Equal(t, 400, answer.StatusCode)
+	require.Contains(t, readAll(t, answer), `"field":"account_id"`)
+}

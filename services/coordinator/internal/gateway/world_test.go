@@ -123,6 +123,10 @@ func (w *world) List(context.Context) ([]store.Key, error) {
 	}, nil
 }
 
+func (w *world) Fill(_ context.Context, account aitbc.AccountID) (balance, sent aitbc.Amount, err error) {
+	return 100_000_000, 40_000_000, nil
+}
+
 func (w *world) Cancel(_ context.Context, _ aitbc.AccountID, id aitbc.JobID) (job.Job, error) {
 	return w.jobs[id], w.cancelErr
 }
@@ -332,13 +336,13 @@ func assemble(t *testing.T, w *world, limit auth.LimitConfig) (p *port, stop fun
 	require.NoError(t, err)
 	var senders sync.WaitGroup
 	require.NoError(t, api.Register(server, api.Deps{
-		Jobs: w, Leases: w, Keys: w, Network: w, Reader: w, Ledger: w, Statements: w, Watches: w, Senders: &senders, Stopping: w.stopping, ChainID: "aitbc-test", Operator: operatorKey,
+		Jobs: w, Leases: w, Keys: w, Network: w, Reader: w, Ledger: w, Statements: w, Faucet: w, Watches: w, Senders: &senders, Stopping: w.stopping, ChainID: "aitbc-test", Operator: operatorKey,
 	}))
 	coordinatorv1.RegisterSessionServiceServer(server, coordinatorv1.UnimplementedSessionServiceServer{})
 	replicav1.RegisterReplicaServiceServer(server, replicav1.UnimplementedReplicaServiceServer{})
 	conn, err := server.Conn()
 	require.NoError(t, err)
-	handler, err := gateway.New(t.Context(), edge.Options{Logger: log, Authorizer: authorizer}, conn)
+	handler, err := gateway.New(t.Context(), edge.Options{Logger: log, Authorizer: authorizer}, conn, gateway.Faucet())
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
