@@ -241,6 +241,8 @@ func TestOpenAIsNodePackage(t *testing.T) {
 	require.Equal(t, at(t, found, "chat", "content"), found["accumulated"])
 	require.Equal(t, at(t, found, "chat", "usage"), found["streamedUsage"])
 	require.Equal(t, "length", at(t, found, "completion", "finish"))
+	require.Equal(t, "stop", at(t, found, "json", "finish"))
+	require.True(t, json.Valid([]byte(at(t, found, "json", "content").(string))), "%v", found["json"])
 	require.Len(t, found["embeddings"], 2)
 	require.Positive(t, at(t, found, "embeddings", 0))
 	require.Equal(t, "tiny:latest", found["model"])

@@ -88,6 +88,26 @@ func callAt(t *testing.T, base, method, path string, body any, headers ...string
 	return a
 }
 
+// callEvents makes a REST call that answers with server-sent events, reads them to their end, and gives the
+// headers.
+func callEvents(t *testing.T, n *network.Network, path string, body any, headers ...string) http.Header {
+	t.Helper()
+	encoded, err := json.Marshal(body)
+	require.NoError(t, err)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+n.CoordinatorREST+path, bytes.NewReader(encoded))
+	require.NoError(t, err)
+	for i := 0; i+1 < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	events, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.Contains(t, string(events), "data: [DONE]")
+	return response.Header
+}
+
 func asClient() []string { return []string{"X-Api-Key", clientKey} }
 func asMiner() []string  { return []string{"X-Miner-Key", minerKey} }
 

@@ -35,8 +35,8 @@ const json = await client.chat.completions.create({
   model: "tiny", messages, temperature: 0, max_tokens: 40, response_format: { type: "json_object" },
   tools: [{ type: "function", function: { name: "weather", description: "Weather of a city.", parameters: { type: "object", properties: { city: { type: "string" } } } } }],
   tool_choice: "none",
-}).catch((error) => error);
-out.json = json.choices ? json.choices[0].message.content : json.message;
+});
+out.json = { content: json.choices[0].message.content, finish: json.choices[0].finish_reason };
 
 const embeddings = await client.embeddings.create({ model: "tiny", input: [question, "A cat."] });
 out.embeddings = embeddings.data.map((d) => d.embedding.length);
