@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -91,13 +92,22 @@ func (b *bed) pending(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	for line := range strings.Lines(text) {
-		if value, is := strings.CutPrefix(line, `aitbc_jobs{status="pending"} `); is {
+	n, err := gaugeIn(text, `aitbc_jobs{status="pending"}`)
+	if err != nil {
+		return 0, fmt.Errorf("the coordinator's figures: %w", err)
+	}
+	return n, nil
+}
+
+// gaugeIn reads a whole number out of a page of metrics.
+func gaugeIn(page, name string) (int, error) {
+	for line := range strings.Lines(page) {
+		if value, is := strings.CutPrefix(line, name+" "); is {
 			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
 			return int(n), err
 		}
 	}
-	return 0, errors.New("the coordinator shows no count of pending jobs")
+	return 0, fmt.Errorf("there is no %s", name)
 }
 
 func fetch(ctx context.Context, address string) (string, error) {

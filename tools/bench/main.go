@@ -20,14 +20,22 @@ type options struct {
 	bin  string
 	runs int
 	jobs int
+
+	// Of the part ledger alone: numbers of validators with commas between, turns of each load, and the
+	// program that is the peer.
+	validators string
+	turns      int
+	kvpeer     string
 }
 
 func main() {
 	var o options
-	part := flag.String("part", "path", "what to measure: path, stream, surfaces, fair")
+	part := flag.String("part", "path", "what to measure: path, stream, surfaces, fair, ledger")
 	flag.StringVar(&o.bin, "bin", "bin", "folder with aitbcd")
 	flag.IntVar(&o.runs, "runs", 200, "measured jobs")
 	flag.IntVar(&o.jobs, "jobs", 3000, "fair: jobs that one client queues")
+	flag.StringVar(&o.validators, "validators", "1,4", "ledger: numbers of validators")
+	flag.IntVar(&o.turns, "turns", 2, "ledger: turns that each load gets")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -40,7 +48,7 @@ func main() {
 func measure(ctx context.Context, part string, o options) error {
 	parts := map[string]func(context.Context, options) ([]figure, error){
 		"path": pathPart, "stream": streamPart, surfacesName: surfacesPart,
-		"fair": fairPart,
+		"fair": fairPart, ledgerName: ledgerPart,
 	}
 	if parts[part] == nil {
 		return fmt.Errorf("unknown part %q: there are %s", part, strings.Join(slices.Sorted(maps.Keys(parts)), ", "))

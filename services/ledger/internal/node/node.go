@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	abci "github.com/cometbft/cometbft/abci/types"
 	"github.com/cometbft/cometbft/config"
 	"github.com/cometbft/cometbft/node"
 	"github.com/cometbft/cometbft/proxy"
@@ -18,7 +19,6 @@ import (
 
 	"github.com/aitbc/aitbc/services/internal/rpc"
 	"github.com/aitbc/aitbc/services/internal/run"
-	"github.com/aitbc/aitbc/services/ledger/internal/app"
 	"github.com/aitbc/aitbc/services/ledger/internal/state"
 )
 
@@ -52,6 +52,16 @@ type Join struct {
 
 // Enabled reports whether anything is set.
 func (j Join) Enabled() bool { return len(j.RPCServers) > 0 || j.TrustHeight != 0 || j.TrustHash != "" }
+
+// Application is what a node runs.
+type Application interface {
+	abci.Application
+	// Halted gets the first error that stopped the chain; it may be nil.
+	Halted() <-chan error
+	// KnowBlockTime is told, before the node starts, how to ask for the time of the block that was
+	// executed last, by CometBFT's record.
+	KnowBlockTime(ask func() (height int64, at time.Time, err error))
+}
 
 // Node is a running CometBFT node.
 type Node struct {
@@ -91,7 +101,7 @@ func prepare(c Config) (*config.Config, keys, error) {
 
 // Start starts a node on the application: it lets CometBFT replay what the application missed. The
 // listener is for JSON-RPC; Run closes it. The caller must call Run when there is no error.
-func Start(ctx context.Context, c Config, application *app.App, listener net.Listener, logger *slog.Logger) (*Node, error) {
+func Start(ctx context.Context, c Config, application Application, listener net.Listener, logger *slog.Logger) (*Node, error) {
 	cc, k, err := prepare(c)
 	if err != nil {
 		return nil, err
@@ -124,7 +134,7 @@ func Start(ctx context.Context, c Config, application *app.App, listener net.Lis
 }
 
 // knowBlockTime lets the application compare its state's time with CometBFT's record.
-func knowBlockTime(n *node.Node, application *app.App) error {
+func knowBlockTime(n *node.Node, application Application) error {
 	env, err := n.ConfigureRPC()
 	if err != nil {
 		return fmt.Errorf("reach the CometBFT node's state: %w", err)

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// portStep is how far apart the ports of two nodes of a test network are.
+	portStep = 10
+	// clockTick is the unit of the times in /proc, which Linux fixes for programs at 100 a second.
+	clockTick = time.Second / 100
+	// lookAtNode is how often a starting node is asked.
+	lookAtNode = 20 * time.Millisecond
+)
+
+// chain is a network of validators, processes on loopback, that run one application.
+type chain struct {
+	dir   string
+	nodes []*exec.Cmd
+	rpc   *chainClient
+	// metrics is where the first node shows its figures; empty: nowhere.
+	metrics string
+}
+
+// application says how the nodes of a chain are started in folders that `aitbcd ledger testnet` made.
+type application func(o options, c *chain, firstPort, node int) (*exec.Cmd, error)
+
+// startChain makes a new chain and starts its validators.
+func startChain(ctx context.Context, o options, validators int, start application) (_ *chain, err error) {
+	c := &chain{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.stop())
+		}
+	}()
+	if c.dir, err = os.MkdirTemp("", "aitbc-bench-"); err != nil {
+		return nil, err
+	}
+	firstPort, err := freePorts(ctx, validators)
+	if err != nil {
+		return nil, err
+	}
+	testnet := exec.CommandContext(ctx, filepath.Join(o.bin, "aitbcd"), "ledger", "testnet", "--dir", filepath.Join(c.dir, "net"),
+		"--validators", strconv.Itoa(validators), "--first-port", strconv.Itoa(firstPort))
+	if output, err := testnet.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("make a chain: %w: %s", err, output)
+	}
+	for i := range validators {
+		node, err := start(o, c, firstPort, i)
+		if err != nil {
+			return nil, err
+		}
+		node.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		node.Stderr = os.Stderr
+		if err := node.Start(); err != nil {
+			return nil, fmt.Errorf("start a validator: %w", err)
+		}
+		c.nodes = append(c.nodes, node)
+	}
+	c.rpc, err = dialChain(ctx, loopback(firstPort+1))
+	return c, err
+}
+
+// ledgerNode starts our ledger.
+func ledgerNode(o options, c *chain, firstPort, node int) (*exec.Cmd, error) {
+	if node == 0 {
+		c.metrics = "http://" + loopback(firstPort+3) + "/metrics"
+	}
+	return exec.Command(filepath.Join(o.bin, "aitbcd"), "ledger", "--config", c.settings(node), "--log-level", "warn"), nil
+}
+
+// kvstoreNode starts CometBFT's example application with the ledger's node configuration.
+func kvstoreNode(o options, c *chain, firstPort, node int) (*exec.Cmd, error) {
+	settings, err := os.ReadFile(c.settings(node))
+	if err != nil {
+		return nil, err
+	}
+	peers, err := peersOf(string(settings))
+	if err != nil {
+		return nil, err
+	}
+	port := firstPort + portStep*node
+	return exec.Command(o.kvpeer, "-home", filepath.Join(filepath.Dir(c.settings(node)), "ledger"),
+		"-p2p-listen", loopback(port), "-rpc-listen", loopback(port+1), "-peers", peers), nil
+}
+
+func (c *chain) settings(node int) string {
+	return filepath.Join(c.dir, "net", "node"+strconv.Itoa(node), "ledger.yaml")
+}
+
+// peersOf reads a node's peers, with commas between, out of its settings.
+func peersOf(settings string) (string, error) {
+	for line := range strings.Lines(settings) {
+		if list, is := strings.CutPrefix(strings.TrimSpace(line), "peers: ["); is {
+			return strings.ReplaceAll(strings.TrimSuffix(list, "]"), " ", ""), nil
+		}
+	}
+	return "", errors.New("a node's settings name no peers")
+}
+
+// stop ends the chain's processes and forgets it.
+func (c *chain) stop() error {
+	var faults []error
+	if c.rpc != nil {
+		faults = append(faults, c.rpc.close())
+	}
+	for _, node := range c.nodes {
+		faults = append(faults, node.Process.Signal(syscall.SIGTERM))
+	}
+	for _, node := range c.nodes {
+		faults = append(faults, node.Wait())
+	}
+	if c.dir != "" {
+		faults = append(faults, os.RemoveAll(c.dir))
+	}
+	return errors.Join(faults...)
+}
+
+// cpu is the processor time that all the chain's processes have used.
+func (c *chain) cpu() (time.Duration, error) {
+	var sum time.Duration
+	for _, node := range c.nodes {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", node.Process.Pid))
+		if err != nil {
+			return 0, err
+		}
+		used, err := cpuOf(string(text))
+		if err != nil {
+			return 0, err
+		}
+		sum += used
+	}
+	return sum, nil
+}
+
+// cpuOf reads user and system time out of a process's stat line (proc(5)). The name in brackets may
+// hold anything, so the fields are counted from behind it: the state is the third.
+func cpuOf(stat string) (time.Duration, error) {
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("a process's stat line has %d fields behind its name", len(fields))
+	}
+	var sum time.Duration
+	for _, field := range fields[11:13] {
+		ticks, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("a process's stat line: %w", err)
+		}
+		sum += time.Duration(ticks) * clockTick
+	}
+	return sum, nil
+}
+
+// freePorts finds room for the ports of so many nodes. Each is free now, which must do.
+func freePorts(ctx context.Context, nodes int) (int, error) {
+	var listening net.ListenConfig
+	for ctx.Err() == nil {
+		first, err := listening.Listen(ctx, "tcp", loopback(0))
+		if err != nil {
+			return 0, err
+		}
+		port := first.Addr().(*net.TCPAddr).Port
+		taken := first.Close()
+		for p := port; p < port+portStep*nodes && taken == nil; p++ {
+			var other net.Listener
+			if other, taken = listening.Listen(ctx, "tcp", loopback(p)); taken == nil {
+				taken = other.Close()
+			}
+		}
+		if taken == nil {
+			return port, nil
+		}
+	}
+	return 0, ctx.Err()
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
