@@ -108,7 +108,39 @@ func deeds() []deed {
 		{"gives a huge result", rejected + " (over 1 MiB)", nothing, blamed, huge},
 		{"streams without end", "text over 1 MiB is not kept; the result counts", "what the result is worth", "nothing", endless},
 		{"takes a job and is silent", "the client's limit ends the job: it is told to stop, and has 5 s", nothing, "EXECUTION_LIMIT", silent},
+		{"is silent after it was told to stop", "5 s later the job ends by its highest running statement", "what that says, up to the stop", "the receipt of a running statement, its result the text that it is about", silentAfterwards},
+		{"signs a running statement for text that it did not send", "the attempt ends, the job goes to another miner, or fails", nothing, blamed, runsAhead},
 	}
+}
+
+func silentAfterwards(e *evil) {
+	id, lease := e.lease(func(job map[string]any) { job["timeouts"] = map[string]any{"execution": "1s"} })
+	s, err := e.miner.Statement(lease, "Machine ")
+	require.NoError(e, err)
+	s.ComputeUS = time.Hour.Microseconds()
+	began := time.Now()
+	require.NoError(e, e.miner.Progress(lease.GetLeaseId(), "Machine ", s))
+	job := awaitStatus(e.T, e.n, id, "cancelled")
+	require.GreaterOrEqual(e, time.Since(began), 5*time.Second)
+	require.Equal(e, "EXECUTION_LIMIT", failure(job))
+	require.Equal(e, "Machine ", job.text("result"))
+	cost := amount(e.T, job.text("cost"))
+	require.Positive(e, cost)
+	require.LessOrEqual(e, cost, aitbc.Price(time.Second, 20_000, aitbc.UnitsPerCoin))
+	require.Equal(e, aitbc.ResultHash([]byte("Machine ")).String(), receiptOf(e.T, e.n, job).text("result_hash"))
+	require.NoError(e, e.miner.State(evilModel))
+}
+
+func runsAhead(e *evil) {
+	id, lease := e.lease(nil)
+	s, err := e.miner.Statement(lease, "Machine learning")
+	require.NoError(e, err)
+	require.NoError(e, e.miner.Progress(lease.GetLeaseId(), "Machine ", s))
+	_, refused, err := e.miner.Verdict(lease.GetLeaseId())
+	require.NoError(e, err)
+	require.Equal(e, "PROOF_REJECTED", refused)
+	require.NoError(e, e.miner.State(evilModel))
+	e.requireUnpaid(id, "PROOF_REJECTED")
 }
 
 func inflates(e *evil) {

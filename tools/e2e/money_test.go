@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"net/http"
 	"testing"
 	"time"
 
@@ -68,4 +69,12 @@ func amount(t *testing.T, text string) aitbc.Amount {
 	a, err := aitbc.ParseAmount(text)
 	require.NoError(t, err)
 	return a
+}
+
+// receiptOf reads the receipt of a job that has one.
+func receiptOf(t *testing.T, n *network.Network, job answerOf) answerOf {
+	t.Helper()
+	receipt := call(t, n, http.MethodGet, "/v1/receipts/"+job.text("receipt_id"), nil, asClient()...)
+	require.Equal(t, http.StatusOK, receipt.Status, "%v", receipt.Body)
+	return receipt
 }

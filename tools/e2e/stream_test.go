@@ -147,6 +147,16 @@ func (v *viewer) readUntil(length int) {
 	}
 }
 
+// followDrops has the engine say three pieces and takes each before the next.
+func (v *viewer) followDrops(drops *dripping) {
+	v.t.Helper()
+	for range 3 {
+		before := len(v.text)
+		drops.drip(1)
+		v.readUntil(before + 1)
+	}
+}
+
 func (v *viewer) readToTheEnd() {
 	v.t.Helper()
 	for v.done == nil {

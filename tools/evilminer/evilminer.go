@@ -160,6 +160,19 @@ func (m *Miner) Result(leaseID, answer string, s aitbc.Statement) *coordinatorv1
 	}
 }
 
+// Progress sends the beginning of an answer and a running statement about it. Errors: the stream's.
+func (m *Miner) Progress(leaseID, text string, s aitbc.Statement) error {
+	chunk := &coordinatorv1.AttemptChunk{LeaseId: leaseID, Text: text}
+	if err := m.Send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_AttemptChunk{AttemptChunk: chunk}}); err != nil {
+		return err
+	}
+	s.Running = true
+	progress := &coordinatorv1.AttemptProgress{
+		LeaseId: leaseID, TextBytes: int64(len(text)), StatementBody: s.SigningBytes(), StatementSignature: aitbc.Sign(m.key, s.SigningBytes()),
+	}
+	return m.Send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_AttemptProgress{AttemptProgress: progress}})
+}
+
 // Tell sends a result.
 func (m *Miner) Tell(r *coordinatorv1.AttemptResult) error {
 	return m.Send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_AttemptResult{AttemptResult: r}})

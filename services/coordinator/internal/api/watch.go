@@ -52,6 +52,9 @@ func (s *jobServer) WatchJob(r *coordinatorv1.WatchJobRequest, st coordinatorv1.
 		return err
 	}
 	defer w.Close()
+	if r.GetCancelOnDisconnect() {
+		defer s.cancelAbandoned(st.Context(), who.Account, j.ID)
+	}
 	out := newSender(st, s.deps.Stopping, cancel)
 	s.deps.Senders.Go(out.run)
 	for {
@@ -72,6 +75,25 @@ func (s *jobServer) WatchJob(r *coordinatorv1.WatchJobRequest, st coordinatorv1.
 			return err
 		}
 	}
+}
+
+// cancelTimeout bounds the cancelling of a job whose watcher has gone.
+const cancelTimeout = 10 * time.Second
+
+// cancelAbandoned cancels a job whose watcher has gone away by itself: not when it was sent away by a
+// coordinator that stops. A job that has ended meanwhile, or has its result, stays as it is.
+func (s *jobServer) cancelAbandoned(watcher context.Context, client aitbc.AccountID, id aitbc.JobID) {
+	select {
+	case <-s.deps.Stopping:
+		return
+	default:
+	}
+	if watcher.Err() == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(watcher), cancelTimeout)
+	defer cancel()
+	_, _ = s.deps.Jobs.Cancel(ctx, client, id)
 }
 
 // sender sends one watcher's events. Sending blocks for as long as the watcher does not read, and

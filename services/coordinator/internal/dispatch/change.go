@@ -118,6 +118,9 @@ func (d *Dispatcher) write(tx store.Tx, c *change) error {
 		c.job = c.before
 		return nil //nolint:nilerr // a refusal is this change's outcome, it must not sink its batch
 	}
+	if err := d.payProgress(tx, c); err != nil {
+		return err
+	}
 	if c.job, c.owed, err = d.settleNow(c.job, c.owed); err != nil {
 		return err
 	}

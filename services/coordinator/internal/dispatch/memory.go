@@ -41,6 +41,8 @@ type entry struct {
 	// which the miner was asked for the text of the current lease.
 	topic   *stream.Topic
 	askedOn uint64
+	// progress is the highest running statement that was accepted of the current lease; nil: none.
+	progress *progress
 	// asideUntil is until when the job is left alone, since the store failed it; zero: it is not.
 	asideUntil time.Time
 	// graceUntil is until when the lease waits for its miner's stream; zero: the stream is here.
@@ -196,6 +198,7 @@ func (d *Dispatcher) follow(e *entry) {
 		d.scheduler.Dequeue(j.ID)
 	}
 	if !j.HasLease() {
+		e.progress = nil
 		d.scheduler.Release(j.ID)
 		delete(d.unsent, j.ID)
 		e.graceUntil = time.Time{}

@@ -33,8 +33,22 @@ func verify(now time.Time, j job.Job, key ed25519.PublicKey, r Result) (job.Comp
 	if err != nil {
 		return job.Completion{}, rejected("%s", err)
 	}
+	return verifyStatement(now, j, key, r, s)
+}
+
+// verifyRunning checks and meters the beginning of an answer by its running statement, as verify does
+// a whole one.
+func verifyRunning(now time.Time, j job.Job, key ed25519.PublicKey, r Result) (job.Completion, error) {
+	s, err := aitbc.ParseAnyStatement(r.Statement)
+	if err != nil || !s.Running || s.Stopped {
+		return job.Completion{}, rejected("what its miner signed is no running statement")
+	}
+	return verifyStatement(now, j, key, r, s)
+}
+
+func verifyStatement(now time.Time, j job.Job, key ed25519.PublicKey, r Result, s aitbc.Statement) (job.Completion, error) {
 	hash := aitbc.ResultHash([]byte(r.Result))
-	operatorUS := max(now.Sub(j.LeasedAt).Microseconds(), 0)
+	operatorUS := max(workedUntil(now, j).Sub(j.LeasedAt).Microseconds(), 0)
 	var fault error
 	switch {
 	case len(r.Result) > maxResult:
@@ -68,6 +82,17 @@ func verify(now time.Time, j job.Job, key ed25519.PublicKey, r Result) (job.Comp
 		GPUUtilization: r.GPUUtilization,
 		At:             now,
 	}, nil
+}
+
+// workedUntil gives until when a miner can have worked: not longer than until it was told to stop.
+func workedUntil(now time.Time, j job.Job) time.Time {
+	if j.StopBy.IsZero() {
+		return now
+	}
+	if stopped := j.StopBy.Add(-job.StopGrace); stopped.Before(now) {
+		return stopped
+	}
+	return now
 }
 
 // checkForm holds a result to the form that its job's type has: who reads it relies on that.

@@ -78,6 +78,10 @@ func (f *Fleet) Miner(ctx context.Context, id aitbc.AccountID) (ed25519.PublicKe
 	return nil, 0, nil
 }
 
+// PaysRunning implements session.Ledger: without a ledger nothing is paid, and a stopped answer is kept
+// as far as it came.
+func (*Fleet) PaysRunning() bool { return true }
+
 // MinStake implements session.Ledger.
 func (*Fleet) MinStake() (aitbc.Amount, error) { return 0, nil }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
@@ -16,6 +17,7 @@ import (
 const (
 	jobIDField        = "job_id"
 	afterEventIDField = "after_event_id"
+	cancelField       = "cancel_on_disconnect"
 	// lastEventIDHeader is what browsers send when they open a stream of events again.
 	lastEventIDHeader = "Last-Event-ID"
 )
@@ -31,7 +33,10 @@ func jobEvents(jobs coordinatorv1.JobServiceClient) gateway.EventStream {
 			if err != nil {
 				return nil, err
 			}
-			st, err := jobs.WatchJob(ctx, &coordinatorv1.WatchJobRequest{JobId: params[jobIDField], AfterEventId: after})
+			cancel, _ := strconv.ParseBool(r.URL.Query().Get(cancelField)) // held to the contract's type already; absent: false
+			st, err := jobs.WatchJob(ctx, &coordinatorv1.WatchJobRequest{
+				JobId: params[jobIDField], AfterEventId: after, CancelOnDisconnect: cancel,
+			})
 			if err != nil {
 				return nil, err
 			}

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	aitbc "github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/auth"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
@@ -194,6 +195,32 @@ func TestAStoppingCoordinatorSendsItsWatchersAway(t *testing.T) {
 		require.Contains(t, text, `"reason":"OVERLOADED"`)
 		<-out.ended
 	})
+}
+
+func TestAJobIsCancelledWithItsWatcherWhereThatIsAskedFor(t *testing.T) {
+	path := "/v1/jobs/" + jobID.String() + "/events"
+	for name, c := range map[string]struct {
+		query string
+		end   func(*world, *page)
+		want  []aitbc.JobID
+	}{
+		"it goes away":                      {"?cancel_on_disconnect=true", func(_ *world, out *page) { out.leave() }, []aitbc.JobID{jobID}},
+		"it goes away, and did not ask":     {"", func(_ *world, out *page) { out.leave() }, nil},
+		"it goes away, and asked not to":    {"?cancel_on_disconnect=false", func(_ *world, out *page) { out.leave() }, nil},
+		"it is sent away by our own stop":   {"?cancel_on_disconnect=true", func(w *world, _ *page) { close(w.stopping) }, nil},
+		"it sees the job's end and is gone": {"?cancel_on_disconnect=true", func(w *world, _ *page) { w.topics[jobID].Move(doneJob()) }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world, p *port) {
+				out := p.openAt(t, path+c.query, "X-Api-Key", clientKey)
+				out.read()
+				c.end(w, out)
+				<-out.ended
+				synctest.Wait()
+				require.Equal(t, c.want, w.cancelled)
+			})
+		})
+	}
 }
 
 func TestEventsThatCannotBeHadAreErrorsLikeAllOthers(t *testing.T) {

@@ -46,6 +46,7 @@ type world struct {
 	free      bool // nothing costs anything
 
 	submitErr error
+	cancelled []aitbc.JobID
 	cancelErr error
 	leaseErr  error
 	fundsErr  error
@@ -128,6 +129,9 @@ func (w *world) Fill(_ context.Context, account aitbc.AccountID) (balance, sent 
 }
 
 func (w *world) Cancel(_ context.Context, _ aitbc.AccountID, id aitbc.JobID) (job.Job, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cancelled = append(w.cancelled, id)
 	return w.jobs[id], w.cancelErr
 }
 

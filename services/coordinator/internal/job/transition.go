@@ -117,21 +117,23 @@ func (j Job) Found() (Job, Message, error) {
 
 // Accepted: the result is verified. From here only the ledger decides. A job that was being
 // stopped keeps its outcome and pays for what was done; one whose miner stopped by itself at the
-// limit that the client set ends as if it had been told to.
+// limit that the client set ends as if it had been told to. A running statement is taken for a job
+// that is stopped, or would be, when there will be no final one.
 func (j Job) Accepted(c Completion) (Job, Message, error) {
 	if !j.HeldBy(j.Miner, c.Statement.Attempt) {
 		return j, None, ErrLeaseNotHeld
 	}
-	if c.Statement.Stopped && j.Outcome == "" && !j.ClientLimit {
+	partial := c.Statement.Stopped || c.Statement.Running
+	if partial && j.Outcome == "" && !j.ClientLimit {
 		return j, None, Errorf(coordinatorv1.ErrorReason_ERROR_REASON_PROOF_REJECTED,
-			"attempt %d is marked stopped, but nobody stopped it", j.Attempt)
+			"the statement is about a part of attempt %d, but nobody stopped it", j.Attempt)
 	}
 	if j.StartedAt.IsZero() {
 		j.StartedAt = j.LeasedAt
 	}
 	switch {
 	case j.Outcome != "":
-	case c.Statement.Stopped:
+	case partial:
 		j.Outcome, j.Failure = StatusCancelled, j.limitReached()
 	default:
 		j.Outcome, j.Failure = StatusCompleted, Failure{}

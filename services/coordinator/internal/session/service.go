@@ -29,6 +29,7 @@ type Dispatcher interface {
 	StartAttempt(ctx context.Context, miner aitbc.AccountID, id aitbc.JobID, attempt uint32) (job.Job, error)
 	Fail(ctx context.Context, miner aitbc.AccountID, id aitbc.JobID, attempt uint32, why job.Failure) (job.Job, error)
 	Chunk(miner aitbc.AccountID, id aitbc.JobID, attempt uint32, offset int64, text string)
+	Progress(ctx context.Context, miner aitbc.AccountID, p dispatch.Progress) error
 	Complete(ctx context.Context, miner aitbc.AccountID, r dispatch.Result) (job.Job, error)
 	Claim(ctx context.Context, miner aitbc.AccountID, c dispatch.Claim) (job.Job, error)
 }
@@ -41,6 +42,8 @@ type Ledger interface {
 	Miner(ctx context.Context, id aitbc.AccountID) (ed25519.PublicKey, aitbc.Amount, error)
 	// MinStake gives the stake below which a miner is given no work, without a call.
 	MinStake() (aitbc.Amount, error)
+	// PaysRunning reports whether the ledger's rules know running statements, without a call.
+	PaysRunning() bool
 }
 
 // Deps is what a Service needs; all of it is required.
@@ -117,7 +120,7 @@ func (s *Service) Connect(st stream) error {
 		return errLate
 	}
 	sessionID := "session_" + strings.ToLower(rand.Text())
-	welcome := &coordinatorv1.SessionWelcome{SessionId: sessionID, HeartbeatInterval: durationpb.New(s.config.Heartbeat)}
+	welcome := &coordinatorv1.SessionWelcome{SessionId: sessionID, HeartbeatInterval: durationpb.New(s.config.Heartbeat), WantsProgress: s.deps.Ledger.PaysRunning()}
 	if err := st.Send(&coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_Welcome{Welcome: welcome}}); err != nil {
 		return fmt.Errorf("welcome miner %s: %w", registration.ID, err)
 	}

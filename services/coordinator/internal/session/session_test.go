@@ -264,6 +264,10 @@ func TestPiecesOfTextComeInOrder(t *testing.T) {
 		for i := range int64(20) {
 			c.send(chunk(i, "x"))
 			want = append(want, fmt.Sprintf("chunk %s %d %q", leaseID, i, "x"))
+			c.send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_AttemptProgress{AttemptProgress: &coordinatorv1.AttemptProgress{
+				LeaseId: leaseID, TextBytes: i + 1, Ending: "!",
+			}}})
+			want = append(want, fmt.Sprintf("progress %s %d %q", leaseID, i+1, "!"))
 		}
 		require.Equal(t, want, w.dispatcher.told())
 		w.dispatcher.link().Text(leaseID, 7)

@@ -70,6 +70,16 @@ func (t *talk) take(ctx context.Context, work *errgroup.Group, frame *coordinato
 		return err
 	case *coordinatorv1.ConnectRequest_AttemptChunk:
 		return t.chunk(f.AttemptChunk) // at once: pieces follow each other, and there is nothing to wait for
+	case *coordinatorv1.ConnectRequest_AttemptProgress:
+		progress, err := progressOf(f.AttemptProgress)
+		if err != nil {
+			return err
+		}
+		if !t.service.deps.Ledger.PaysRunning() {
+			return nil
+		}
+		// At once too: it is about the pieces before it.
+		return t.refused(ctx, f.AttemptProgress.GetLeaseId(), "progress", t.service.deps.Dispatcher.Progress(ctx, t.miner, progress))
 	case *coordinatorv1.ConnectRequest_AttemptStart:
 		serve = func(ctx context.Context) error { return t.start(ctx, f.AttemptStart) }
 	case *coordinatorv1.ConnectRequest_AttemptResult:
@@ -137,6 +147,14 @@ func (t *talk) chunk(m *coordinatorv1.AttemptChunk) error {
 	}
 	t.service.deps.Dispatcher.Chunk(t.miner, id, attempt, m.GetOffset(), m.GetText())
 	return nil
+}
+
+func progressOf(m *coordinatorv1.AttemptProgress) (dispatch.Progress, error) {
+	id, attempt, err := leaseOf(m.GetLeaseId())
+	return dispatch.Progress{
+		JobID: id, Attempt: attempt, TextBytes: m.GetTextBytes(), Ending: m.GetEnding(),
+		Statement: m.GetStatementBody(), Signature: m.GetStatementSignature(),
+	}, err
 }
 
 func (t *talk) failure(ctx context.Context, m *coordinatorv1.AttemptFailure) error {

@@ -95,6 +95,11 @@ func (d *fakeDispatcher) Chunk(_ aitbc.AccountID, id aitbc.JobID, attempt uint32
 	_, _ = d.note(fmt.Sprintf("chunk %s %d %q", id.LeaseID(attempt), offset, text))
 }
 
+func (d *fakeDispatcher) Progress(_ context.Context, _ aitbc.AccountID, p dispatch.Progress) error {
+	_, err := d.note(fmt.Sprintf("progress %s %d %q", p.JobID.LeaseID(p.Attempt), p.TextBytes, p.Ending))
+	return err
+}
+
 func (d *fakeDispatcher) Claim(context.Context, aitbc.AccountID, dispatch.Claim) (job.Job, error) {
 	return d.note("claim")
 }
@@ -115,6 +120,8 @@ type fakeLedger struct {
 func (l *fakeLedger) Miner(context.Context, aitbc.AccountID) (ed25519.PublicKey, aitbc.Amount, error) {
 	return l.key, l.stake, l.err
 }
+
+func (*fakeLedger) PaysRunning() bool { return true }
 
 func (*fakeLedger) MinStake() (aitbc.Amount, error) { return 10, nil }
 

@@ -131,6 +131,16 @@ func (t *Topic) Len() int64 {
 	return int64(len(t.text))
 }
 
+// Beginning gives the first n bytes of an attempt's text; false: they are not all here.
+func (t *Topic) Beginning(attempt uint32, n int64) (string, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if attempt != t.attempt || n < 0 || n > int64(len(t.text)) {
+		return "", false
+	}
+	return string(t.text[:n]), true
+}
+
 // Watched reports whether there is a watcher.
 func (t *Topic) Watched() bool {
 	t.mu.Lock()

@@ -74,6 +74,8 @@ func (r *Runner) attempt(ctx context.Context, x *run) outcome {
 		err := r.checkDigest(context.WithoutCancel(ctx), j, model)
 		if err != nil {
 			cancel(err)
+		} else {
+			x.speech.check(engine)
 		}
 		checked <- err
 	}()
@@ -83,7 +85,7 @@ func (r *Runner) attempt(ctx context.Context, x *run) outcome {
 	out.answer, out.err = r.deps.Executor.Generate(ctx, executor.Request{
 		Type: j.wire.GetType(), Model: model, Prompt: j.wire.GetPrompt(), Options: options(j.wire.GetOptions()),
 		Limit: j.limit,
-		Heard: func(piece string) { r.hear(x, piece) },
+		Heard: func(piece executor.Piece) { r.hear(x, piece) },
 	})
 	crash.At("miner/run/after")
 	out.use = stopWatch()

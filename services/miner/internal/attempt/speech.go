@@ -2,7 +2,10 @@ package attempt
 
 import (
 	"sync"
+	"time"
 	"unicode/utf8"
+
+	"github.com/aitbc/aitbc/services/miner/internal/executor"
 )
 
 // maxPiece bounds what Said gives at once, in bytes: the contract's limit of a piece.
@@ -12,13 +15,32 @@ const maxPiece = 64 << 10
 type speech struct {
 	mu   sync.Mutex // taken after the runner's, or alone
 	text []byte
+	// last is the last piece.
+	last executor.Piece
+	// engine is who speaks; empty until it is known to be of the lease's model: nothing is signed before.
+	engine string
+	// signedAt and signedTokens are of the last running statement; before the first, when the first
+	// piece came, and none.
+	signedAt     time.Time
+	signedTokens uint32
+}
+
+// check says that the model is the lease's.
+func (s *speech) check(engine string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.engine = engine
 }
 
 // hear notes a piece of a run's answer. It is called by the engine's client and waits for nobody: a
 // session that is busy finds more to send when it looks again.
-func (r *Runner) hear(x *run, piece string) {
+func (r *Runner) hear(x *run, piece executor.Piece) {
 	x.speech.mu.Lock()
-	x.speech.text = append(x.speech.text, piece...)
+	x.speech.text = append(x.speech.text, piece.Text...)
+	x.speech.last = piece
+	if x.speech.signedAt.IsZero() {
+		x.speech.signedAt = time.Now()
+	}
 	x.speech.mu.Unlock()
 	select {
 	case r.spoken <- struct{}{}:
@@ -29,13 +51,21 @@ func (r *Runner) hear(x *run, piece string) {
 // Spoken gets one when a run has said more since it was last taken from.
 func (r *Runner) Spoken() <-chan struct{} { return r.spoken }
 
+// runningOf gives an operator's running lease; nil: there is none with this id.
+func (r *Runner) runningOf(op Operator, leaseID string) *run {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if x := r.running[leaseID]; x != nil && x.job.operator.party() == op.party() {
+		return x
+	}
+	return nil
+}
+
 // Said gives what the engine of this operator's running lease has said from this byte on, up to 64 KiB
 // at once, cut between characters. Empty: nothing more yet, or no such lease runs.
 func (r *Runner) Said(op Operator, leaseID string, from int64) string {
-	r.mu.Lock()
-	x := r.running[leaseID]
-	r.mu.Unlock()
-	if x == nil || x.job.operator.party() != op.party() {
+	x := r.runningOf(op, leaseID)
+	if x == nil {
 		return ""
 	}
 	x.speech.mu.Lock()

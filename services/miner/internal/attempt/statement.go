@@ -20,20 +20,10 @@ func (r *Runner) sign(x *run, out *outcome) error {
 		return errRevoked
 	}
 	j, answer := x.job, out.answer
-	statement := aitbc.Statement{
-		ChainID:          j.lease.ChainID,
-		JobID:            j.lease.JobID,
-		Attempt:          j.lease.Attempt,
-		LeaseHash:        j.lease.Hash(),
-		ResultCommitment: aitbc.Commitment(j.salt, aitbc.ResultHash(answer.Text)),
-		Model:            j.lease.Model,
-		ModelDigest:      j.lease.ModelDigest,
-		ComputeUS:        answer.Compute.Microseconds(),
-		PromptTokens:     answer.PromptTokens,
-		OutputTokens:     answer.OutputTokens,
-		Engine:           out.engine,
-		Stopped:          out.stopped,
-	}
+	statement := j.statement(aitbc.ResultHash(answer.Text), out.engine)
+	statement.ComputeUS = answer.Compute.Microseconds()
+	statement.PromptTokens, statement.OutputTokens = answer.PromptTokens, answer.OutputTokens
+	statement.Stopped = out.stopped
 	body := statement.SigningBytes()
 	result := &coordinatorv1.AttemptResult{
 		LeaseId: j.id(),
@@ -53,4 +43,18 @@ func (r *Runner) sign(x *run, out *outcome) error {
 	}
 	out.signed = true
 	return nil
+}
+
+// statement begins a statement about a result of the lease.
+func (j job) statement(result aitbc.Hash, engine string) aitbc.Statement {
+	return aitbc.Statement{
+		ChainID:          j.lease.ChainID,
+		JobID:            j.lease.JobID,
+		Attempt:          j.lease.Attempt,
+		LeaseHash:        j.lease.Hash(),
+		ResultCommitment: aitbc.Commitment(j.salt, result),
+		Model:            j.lease.Model,
+		ModelDigest:      j.lease.ModelDigest,
+		Engine:           engine,
+	}
 }

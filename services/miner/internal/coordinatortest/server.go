@@ -111,7 +111,7 @@ func (s *Server) Connect(stream grpc.BidiStreamingServer[coordinatorv1.ConnectRe
 	if err != nil {
 		return err
 	}
-	welcome := &coordinatorv1.SessionWelcome{SessionId: "session", HeartbeatInterval: durationpb.New(s.heartbeat)}
+	welcome := &coordinatorv1.SessionWelcome{SessionId: "session", HeartbeatInterval: durationpb.New(s.heartbeat), WantsProgress: true}
 	if err := stream.Send(&coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_Welcome{Welcome: welcome}}); err != nil {
 		return err
 	}

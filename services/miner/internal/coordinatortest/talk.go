@@ -58,6 +58,17 @@ func (s *Session) Ask(t testing.TB, leaseID string, from int64) {
 	s.send(t, &coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_ChunkRequest{ChunkRequest: request}})
 }
 
+// Progress waits for a running statement.
+func (s *Session) Progress(t testing.TB) *coordinatorv1.AttemptProgress {
+	t.Helper()
+	var progress *coordinatorv1.AttemptProgress
+	s.Await(t, "a running statement", func(f *coordinatorv1.ConnectRequest) bool {
+		progress = f.GetAttemptProgress()
+		return progress != nil
+	})
+	return progress
+}
+
 // Accept sends an acceptance.
 func (s *Session) Accept(t testing.TB, leaseID string, acceptance *coordinatorv1.Acceptance) {
 	t.Helper()

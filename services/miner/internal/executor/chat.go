@@ -19,10 +19,10 @@ func (o *Ollama) chat(ctx context.Context, h *hearing) error {
 	}
 	w := messageWriter{say: h.say}
 	err = o.client.Chat(ctx, request, func(chunk api.ChatResponse) error {
+		h.tick(chunk.Done)
 		if err := w.add(chunk.Message); err != nil {
 			return err
 		}
-		h.tick(chunk.Done)
 		if !chunk.Done {
 			return nil
 		}
@@ -88,7 +88,7 @@ func chatRequest(r Request) (*api.ChatRequest, error) {
 //
 // thinking only when there is some. Tool calls come whole from the engine and are written at the end.
 type messageWriter struct {
-	say   func(piece string) error
+	say   func(piece, ending string) error
 	open  string // the member whose text is not ended
 	said  bool   // content has begun: thinking cannot any more
 	begun bool
@@ -112,7 +112,18 @@ func (w *messageWriter) add(m api.Message) error {
 		w.said = true
 		piece += w.text("content", m.Content)
 	}
-	return w.say(piece)
+	return w.say(piece, w.ending())
+}
+
+// ending gives what would end the message here. Tool calls are no part of it: they come whole, with the
+// end.
+func (w *messageWriter) ending() string {
+	rest := *w
+	piece := ""
+	if !rest.said {
+		piece = rest.text("content", "")
+	}
+	return piece + rest.close() + "}"
 }
 
 // text goes on with a member, which it begins when another one is open.
@@ -142,17 +153,13 @@ func (w *messageWriter) close() string {
 // end ends the message. Content is always there, be it empty.
 func (w *messageWriter) end() error {
 	w.ended = true
-	piece := ""
-	if !w.said {
-		piece = w.text("content", "")
-	}
-	piece += w.close()
+	piece := w.ending()
 	if len(w.calls) > 0 {
 		calls, err := json.Marshal(w.calls)
 		if err != nil {
 			return fmt.Errorf("write tool calls: %w", err)
 		}
-		piece += `,"tool_calls":` + string(calls)
+		piece = piece[:len(piece)-1] + `,"tool_calls":` + string(calls) + "}"
 	}
-	return w.say(piece + "}")
+	return w.say(piece, "")
 }

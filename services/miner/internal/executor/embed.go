@@ -33,7 +33,7 @@ func (o *Ollama) embed(ctx context.Context, h *hearing) error {
 		return &Failure{Reason: Rejected, Message: fmt.Sprintf(
 			"the vectors of %d texts have %d bytes, over the limit of %d: ask for fewer at once", len(inputs), len(text), MaxText)}
 	}
-	if err := h.say(string(text)); err != nil {
+	if err := h.say(string(text), ""); err != nil {
 		return err
 	}
 	return h.done(api.Metrics{

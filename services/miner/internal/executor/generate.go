@@ -48,10 +48,10 @@ func (o *Ollama) complete(ctx context.Context, h *hearing) error {
 		Format:   format(h.request.Options),
 		Options:  values(h.request.Options),
 	}, func(chunk api.GenerateResponse) error {
-		if err := h.say(chunk.Response); err != nil {
+		h.tick(chunk.Done)
+		if err := h.say(chunk.Response, ""); err != nil {
 			return err
 		}
-		h.tick(chunk.Done)
 		if !chunk.Done {
 			return nil
 		}
@@ -66,14 +66,14 @@ type hearing struct {
 	first, last time.Time
 }
 
-// say takes the next piece of the answer's bytes.
-func (h *hearing) say(piece string) error {
+// say takes the next piece of the answer's bytes, and what would end it behind them.
+func (h *hearing) say(piece, ending string) error {
 	if len(h.answer.Text)+len(piece) > MaxText {
 		return errTextTooLong
 	}
 	h.answer.Text = append(h.answer.Text, piece...)
 	if h.request.Heard != nil && piece != "" {
-		h.request.Heard(piece)
+		h.request.Heard(Piece{Text: piece, Ending: ending, OutputTokens: h.answer.OutputTokens, Compute: h.last.Sub(h.first)})
 	}
 	return nil
 }

@@ -191,7 +191,7 @@ func TestAStoppedChatIsAMessageToo(t *testing.T) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	answer, err := open(t, fake.URL()).Generate(ctx, executor.Request{
-		Type: aitbc.TypeChat, Model: ollamafake.Model, Prompt: content, Limit: time.Minute, Heard: func(string) { cancel() },
+		Type: aitbc.TypeChat, Model: ollamafake.Model, Prompt: content, Limit: time.Minute, Heard: func(executor.Piece) { cancel() },
 	})
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, `{"role":"assistant","content":"one "}`, string(answer.Text))

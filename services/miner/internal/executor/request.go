@@ -31,7 +31,19 @@ type Request struct {
 	Limit time.Duration
 	// Heard is given each piece of the answer as it comes: together they are Answer.Text. It must not
 	// wait for anything, for the engine would. Nil: nobody listens.
-	Heard func(piece string)
+	Heard func(Piece)
+}
+
+// Piece is what the engine has said more, and what the answer has come to with it.
+type Piece struct {
+	// Text goes on with the answer's bytes.
+	Text string
+	// Ending would make all bytes until now a whole answer of the request's type.
+	Ending string
+	// OutputTokens and Compute are those that the answer would have if it ended here, as an incomplete
+	// one.
+	OutputTokens uint32
+	Compute      time.Duration
 }
 
 // values gives the options under the engine's names.

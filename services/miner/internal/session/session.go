@@ -44,6 +44,10 @@ type Reports interface {
 	// Said gives the text of a running lease of this operator's from this byte on; empty: there is no
 	// more yet.
 	Said(op attempt.Operator, leaseID string, from int64) string
+	// ProgressDue reports whether a running lease of this operator's should be signed for again;
+	// Progress does it, when the first told bytes are all of its text, or gives nil.
+	ProgressDue(op attempt.Operator, leaseID string) bool
+	Progress(op attempt.Operator, leaseID string, told int64) *coordinatorv1.AttemptProgress
 }
 
 // Worker is both.

@@ -81,7 +81,7 @@ func (t *talk) tellTexts(all bool) error {
 		}
 	}
 	for id, told := range t.texts {
-		if !all && !told.eager {
+		if !all && !told.eager && !(t.progress && t.worker.ProgressDue(t.op, id)) {
 			continue
 		}
 		if err := t.tellText(id, told); err != nil {
@@ -95,7 +95,7 @@ func (t *talk) tellText(id string, told *telling) error {
 	for {
 		text := t.worker.Said(t.op, id, told.sent)
 		if text == "" {
-			return nil
+			return t.tellProgress(id, told)
 		}
 		chunk := &coordinatorv1.AttemptChunk{LeaseId: id, Offset: told.sent, Text: text}
 		if err := t.send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_AttemptChunk{AttemptChunk: chunk}}); err != nil {
@@ -103,4 +103,16 @@ func (t *talk) tellText(id string, told *telling) error {
 		}
 		told.sent += int64(len(text))
 	}
+}
+
+// tellProgress signs for what was told, when it is time to.
+func (t *talk) tellProgress(id string, told *telling) error {
+	if !t.progress {
+		return nil
+	}
+	progress := t.worker.Progress(t.op, id, told.sent)
+	if progress == nil {
+		return nil
+	}
+	return t.send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_AttemptProgress{AttemptProgress: progress}})
 }

@@ -31,6 +31,7 @@ type talk struct {
 	stream    stream
 	op        attempt.Operator
 	heartbeat time.Duration
+	progress  bool // the coordinator wants running statements
 	claims    *claims
 	demands   *demands
 	log       *slog.Logger
@@ -50,6 +51,7 @@ func newTalk(worker Worker, st stream, op attempt.Operator, welcome *coordinator
 	return &talk{
 		worker: worker, stream: st, op: op, log: log,
 		heartbeat: min(max(heartbeat, minHeartbeat), maxHeartbeat),
+		progress:  welcome.GetWantsProgress(),
 		claims:    newClaims(),
 		demands:   newDemands(),
 		starts:    map[string]bool{},

@@ -560,9 +560,12 @@ type WatchJobRequest struct {
 	JobId string `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	// The event_id of the last event that the watcher had; empty: from the start. The Last-Event-ID
 	// header says the same.
-	AfterEventId  string `protobuf:"bytes,2,opt,name=after_event_id,json=afterEventId,proto3" json:"after_event_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AfterEventId string `protobuf:"bytes,2,opt,name=after_event_id,json=afterEventId,proto3" json:"after_event_id,omitempty"`
+	// Cancel the job when this watcher goes away before its end, also by a broken connection: who asks
+	// for it does not come back. Default: the job goes on without its watchers.
+	CancelOnDisconnect bool `protobuf:"varint,3,opt,name=cancel_on_disconnect,json=cancelOnDisconnect,proto3" json:"cancel_on_disconnect,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *WatchJobRequest) Reset() {
@@ -607,6 +610,13 @@ func (x *WatchJobRequest) GetAfterEventId() string {
 		return x.AfterEventId
 	}
 	return ""
+}
+
+func (x *WatchJobRequest) GetCancelOnDisconnect() bool {
+	if x != nil {
+		return x.CancelOnDisconnect
+	}
+	return false
 }
 
 // WatchJobResponse is one event.
@@ -1234,11 +1244,12 @@ const file_aitbc_coordinator_v1_job_service_proto_rawDesc = "" +
 	"\x10CancelJobRequest\x12#\n" +
 	"\x06job_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(@R\x05jobId\"E\n" +
 	"\x11CancelJobResponse\x120\n" +
-	"\x03job\x18\x01 \x01(\v2\x19.aitbc.coordinator.v1.JobB\x03\xe0A\x03R\x03job\"h\n" +
+	"\x03job\x18\x01 \x01(\v2\x19.aitbc.coordinator.v1.JobB\x03\xe0A\x03R\x03job\"\x9f\x01\n" +
 	"\x0fWatchJobRequest\x12#\n" +
 	"\x06job_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(@R\x05jobId\x120\n" +
 	"\x0eafter_event_id\x18\x02 \x01(\tB\n" +
-	"\xe0A\x01\xbaH\x04r\x02(@R\fafterEventId\"\xa2\x02\n" +
+	"\xe0A\x01\xbaH\x04r\x02(@R\fafterEventId\x125\n" +
+	"\x14cancel_on_disconnect\x18\x03 \x01(\bB\x03\xe0A\x01R\x12cancelOnDisconnect\"\xa2\x02\n" +
 	"\x10WatchJobResponse\x12\x1e\n" +
 	"\bevent_id\x18\x01 \x01(\tB\x03\xe0A\x03R\aeventId\x121\n" +
 	"\x05state\x18\x02 \x01(\v2\x19.aitbc.coordinator.v1.JobH\x00R\x05state\x123\n" +

@@ -39,6 +39,7 @@ type ConnectRequest struct {
 	//	*ConnectRequest_AttemptFailure
 	//	*ConnectRequest_JobClaim
 	//	*ConnectRequest_AttemptChunk
+	//	*ConnectRequest_AttemptProgress
 	Frame         isConnectRequest_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -153,6 +154,15 @@ func (x *ConnectRequest) GetAttemptChunk() *AttemptChunk {
 	return nil
 }
 
+func (x *ConnectRequest) GetAttemptProgress() *AttemptProgress {
+	if x != nil {
+		if x, ok := x.Frame.(*ConnectRequest_AttemptProgress); ok {
+			return x.AttemptProgress
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Frame interface {
 	isConnectRequest_Frame()
 }
@@ -197,6 +207,11 @@ type ConnectRequest_AttemptChunk struct {
 	AttemptChunk *AttemptChunk `protobuf:"bytes,8,opt,name=attempt_chunk,json=attemptChunk,proto3,oneof"`
 }
 
+type ConnectRequest_AttemptProgress struct {
+	// What a running lease has come to, signed.
+	AttemptProgress *AttemptProgress `protobuf:"bytes,9,opt,name=attempt_progress,json=attemptProgress,proto3,oneof"`
+}
+
 func (*ConnectRequest_Hello) isConnectRequest_Frame() {}
 
 func (*ConnectRequest_Authentication) isConnectRequest_Frame() {}
@@ -212,6 +227,8 @@ func (*ConnectRequest_AttemptFailure) isConnectRequest_Frame() {}
 func (*ConnectRequest_JobClaim) isConnectRequest_Frame() {}
 
 func (*ConnectRequest_AttemptChunk) isConnectRequest_Frame() {}
+
+func (*ConnectRequest_AttemptProgress) isConnectRequest_Frame() {}
 
 // ConnectResponse is a frame from the coordinator.
 type ConnectResponse struct {
@@ -586,8 +603,11 @@ type SessionWelcome struct {
 	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	// How often the miner sends its state at least. Silence of three intervals ends the session.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,2,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// True: send AttemptProgress while a lease runs. False, also of a coordinator that does not know the
+	// frame: do not, it would end the session.
+	WantsProgress bool `protobuf:"varint,3,opt,name=wants_progress,json=wantsProgress,proto3" json:"wants_progress,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SessionWelcome) Reset() {
@@ -632,6 +652,13 @@ func (x *SessionWelcome) GetHeartbeatInterval() *durationpb.Duration {
 		return x.HeartbeatInterval
 	}
 	return nil
+}
+
+func (x *SessionWelcome) GetWantsProgress() bool {
+	if x != nil {
+		return x.WantsProgress
+	}
+	return false
 }
 
 // MinerState is the miner's whole state.
@@ -1001,6 +1028,91 @@ func (x *AttemptChunk) GetText() string {
 	return ""
 }
 
+// AttemptProgress is a running statement: what a lease that runs has come to, signed. It comes every
+// second or 64 tokens, behind the pieces of text that it is about. A later one stands for all before
+// it. It pays the attempt when that is stopped and its final statement does not come.
+type AttemptProgress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The lease.
+	LeaseId string `protobuf:"bytes,1,opt,name=lease_id,json=leaseId,proto3" json:"lease_id,omitempty"`
+	// How many bytes of the answer's text it is about.
+	TextBytes int64 `protobuf:"varint,2,opt,name=text_bytes,json=textBytes,proto3" json:"text_bytes,omitempty"`
+	// What makes these bytes a result of the job's type: the end of a chat's message, at most 64 bytes;
+	// else empty.
+	Ending string `protobuf:"bytes,3,opt,name=ending,proto3" json:"ending,omitempty"`
+	// The running statement's signing bytes (docs/signing.md), about text and ending.
+	StatementBody []byte `protobuf:"bytes,4,opt,name=statement_body,json=statementBody,proto3" json:"statement_body,omitempty"`
+	// The miner's Ed25519 signature of statement_body.
+	StatementSignature []byte `protobuf:"bytes,5,opt,name=statement_signature,json=statementSignature,proto3" json:"statement_signature,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *AttemptProgress) Reset() {
+	*x = AttemptProgress{}
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttemptProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttemptProgress) ProtoMessage() {}
+
+func (x *AttemptProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttemptProgress.ProtoReflect.Descriptor instead.
+func (*AttemptProgress) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *AttemptProgress) GetLeaseId() string {
+	if x != nil {
+		return x.LeaseId
+	}
+	return ""
+}
+
+func (x *AttemptProgress) GetTextBytes() int64 {
+	if x != nil {
+		return x.TextBytes
+	}
+	return 0
+}
+
+func (x *AttemptProgress) GetEnding() string {
+	if x != nil {
+		return x.Ending
+	}
+	return ""
+}
+
+func (x *AttemptProgress) GetStatementBody() []byte {
+	if x != nil {
+		return x.StatementBody
+	}
+	return nil
+}
+
+func (x *AttemptProgress) GetStatementSignature() []byte {
+	if x != nil {
+		return x.StatementSignature
+	}
+	return nil
+}
+
 // AttemptResult is a finished attempt with its signed statement.
 type AttemptResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1020,7 +1132,7 @@ type AttemptResult struct {
 
 func (x *AttemptResult) Reset() {
 	*x = AttemptResult{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[11]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1032,7 +1144,7 @@ func (x *AttemptResult) String() string {
 func (*AttemptResult) ProtoMessage() {}
 
 func (x *AttemptResult) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[11]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1045,7 +1157,7 @@ func (x *AttemptResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptResult.ProtoReflect.Descriptor instead.
 func (*AttemptResult) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{11}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AttemptResult) GetLeaseId() string {
@@ -1099,7 +1211,7 @@ type AttemptFailure struct {
 
 func (x *AttemptFailure) Reset() {
 	*x = AttemptFailure{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[12]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1111,7 +1223,7 @@ func (x *AttemptFailure) String() string {
 func (*AttemptFailure) ProtoMessage() {}
 
 func (x *AttemptFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[12]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1124,7 +1236,7 @@ func (x *AttemptFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptFailure.ProtoReflect.Descriptor instead.
 func (*AttemptFailure) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{12}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AttemptFailure) GetLeaseId() string {
@@ -1165,7 +1277,7 @@ type JobClaim struct {
 
 func (x *JobClaim) Reset() {
 	*x = JobClaim{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[13]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1289,7 @@ func (x *JobClaim) String() string {
 func (*JobClaim) ProtoMessage() {}
 
 func (x *JobClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[13]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1302,7 @@ func (x *JobClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobClaim.ProtoReflect.Descriptor instead.
 func (*JobClaim) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{13}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *JobClaim) GetJobId() string {
@@ -1238,7 +1350,7 @@ type JobClaimAnswer struct {
 
 func (x *JobClaimAnswer) Reset() {
 	*x = JobClaimAnswer{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[14]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1362,7 @@ func (x *JobClaimAnswer) String() string {
 func (*JobClaimAnswer) ProtoMessage() {}
 
 func (x *JobClaimAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[14]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1375,7 @@ func (x *JobClaimAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobClaimAnswer.ProtoReflect.Descriptor instead.
 func (*JobClaimAnswer) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{14}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *JobClaimAnswer) GetJobId() string {
@@ -1310,7 +1422,7 @@ type LeaseRevocation struct {
 
 func (x *LeaseRevocation) Reset() {
 	*x = LeaseRevocation{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[15]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1322,7 +1434,7 @@ func (x *LeaseRevocation) String() string {
 func (*LeaseRevocation) ProtoMessage() {}
 
 func (x *LeaseRevocation) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[15]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1335,7 +1447,7 @@ func (x *LeaseRevocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRevocation.ProtoReflect.Descriptor instead.
 func (*LeaseRevocation) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{15}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LeaseRevocation) GetLeaseId() string {
@@ -1372,7 +1484,7 @@ type ResultAcceptance struct {
 
 func (x *ResultAcceptance) Reset() {
 	*x = ResultAcceptance{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[16]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +1496,7 @@ func (x *ResultAcceptance) String() string {
 func (*ResultAcceptance) ProtoMessage() {}
 
 func (x *ResultAcceptance) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[16]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +1509,7 @@ func (x *ResultAcceptance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultAcceptance.ProtoReflect.Descriptor instead.
 func (*ResultAcceptance) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{16}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ResultAcceptance) GetLeaseId() string {
@@ -1429,7 +1541,7 @@ type ChunkRequest struct {
 
 func (x *ChunkRequest) Reset() {
 	*x = ChunkRequest{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[17]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +1553,7 @@ func (x *ChunkRequest) String() string {
 func (*ChunkRequest) ProtoMessage() {}
 
 func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[17]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +1566,7 @@ func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkRequest.ProtoReflect.Descriptor instead.
 func (*ChunkRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{17}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ChunkRequest) GetLeaseId() string {
@@ -1475,7 +1587,7 @@ var File_aitbc_coordinator_v1_session_service_proto protoreflect.FileDescriptor
 
 const file_aitbc_coordinator_v1_session_service_proto_rawDesc = "" +
 	"\n" +
-	"*aitbc/coordinator/v1/session_service.proto\x12\x14aitbc.coordinator.v1\x1a\x1eaitbc/coordinator/v1/job.proto\x1a aitbc/coordinator/v1/lease.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd6\x04\n" +
+	"*aitbc/coordinator/v1/session_service.proto\x12\x14aitbc.coordinator.v1\x1a\x1eaitbc/coordinator/v1/job.proto\x1a aitbc/coordinator/v1/lease.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x05\n" +
 	"\x0eConnectRequest\x128\n" +
 	"\x05hello\x18\x01 \x01(\v2 .aitbc.coordinator.v1.MinerHelloH\x00R\x05hello\x12S\n" +
 	"\x0eauthentication\x18\x02 \x01(\v2).aitbc.coordinator.v1.MinerAuthenticationH\x00R\x0eauthentication\x128\n" +
@@ -1484,7 +1596,8 @@ const file_aitbc_coordinator_v1_session_service_proto_rawDesc = "" +
 	"\x0eattempt_result\x18\x05 \x01(\v2#.aitbc.coordinator.v1.AttemptResultH\x00R\rattemptResult\x12O\n" +
 	"\x0fattempt_failure\x18\x06 \x01(\v2$.aitbc.coordinator.v1.AttemptFailureH\x00R\x0eattemptFailure\x12=\n" +
 	"\tjob_claim\x18\a \x01(\v2\x1e.aitbc.coordinator.v1.JobClaimH\x00R\bjobClaim\x12I\n" +
-	"\rattempt_chunk\x18\b \x01(\v2\".aitbc.coordinator.v1.AttemptChunkH\x00R\fattemptChunkB\a\n" +
+	"\rattempt_chunk\x18\b \x01(\v2\".aitbc.coordinator.v1.AttemptChunkH\x00R\fattemptChunk\x12R\n" +
+	"\x10attempt_progress\x18\t \x01(\v2%.aitbc.coordinator.v1.AttemptProgressH\x00R\x0fattemptProgressB\a\n" +
 	"\x05frame\"\xa1\x04\n" +
 	"\x0fConnectResponse\x12F\n" +
 	"\tchallenge\x18\x01 \x01(\v2&.aitbc.coordinator.v1.SessionChallengeH\x00R\tchallenge\x12@\n" +
@@ -1509,11 +1622,12 @@ const file_aitbc_coordinator_v1_session_service_proto_rawDesc = "" +
 	"\x13MinerAuthentication\x12\"\n" +
 	"\n" +
 	"public_key\x18\x01 \x01(\fB\x03\xe0A\x02R\tpublicKey\x12!\n" +
-	"\tsignature\x18\x02 \x01(\fB\x03\xe0A\x02R\tsignature\"\x83\x01\n" +
+	"\tsignature\x18\x02 \x01(\fB\x03\xe0A\x02R\tsignature\"\xaf\x01\n" +
 	"\x0eSessionWelcome\x12\"\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tB\x03\xe0A\x03R\tsessionId\x12M\n" +
-	"\x12heartbeat_interval\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x03\xe0A\x03R\x11heartbeatInterval\"\xfd\x02\n" +
+	"\x12heartbeat_interval\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x03\xe0A\x03R\x11heartbeatInterval\x12*\n" +
+	"\x0ewants_progress\x18\x03 \x01(\bB\x03\xe0A\x03R\rwantsProgress\"\xfd\x02\n" +
 	"\n" +
 	"MinerState\x12\x19\n" +
 	"\x05slots\x18\x01 \x01(\x05B\x03\xe0A\x02R\x05slots\x12\x1f\n" +
@@ -1542,7 +1656,14 @@ const file_aitbc_coordinator_v1_session_service_proto_rawDesc = "" +
 	"\fAttemptChunk\x12\x1e\n" +
 	"\blease_id\x18\x01 \x01(\tB\x03\xe0A\x02R\aleaseId\x12\x1b\n" +
 	"\x06offset\x18\x02 \x01(\x03B\x03\xe0A\x02R\x06offset\x12\x17\n" +
-	"\x04text\x18\x03 \x01(\tB\x03\xe0A\x02R\x04text\"\xef\x01\n" +
+	"\x04text\x18\x03 \x01(\tB\x03\xe0A\x02R\x04text\"\xd4\x01\n" +
+	"\x0fAttemptProgress\x12\x1e\n" +
+	"\blease_id\x18\x01 \x01(\tB\x03\xe0A\x02R\aleaseId\x12\"\n" +
+	"\n" +
+	"text_bytes\x18\x02 \x01(\x03B\x03\xe0A\x02R\ttextBytes\x12\x1b\n" +
+	"\x06ending\x18\x03 \x01(\tB\x03\xe0A\x01R\x06ending\x12*\n" +
+	"\x0estatement_body\x18\x04 \x01(\fB\x03\xe0A\x02R\rstatementBody\x124\n" +
+	"\x13statement_signature\x18\x05 \x01(\fB\x03\xe0A\x02R\x12statementSignature\"\xef\x01\n" +
 	"\rAttemptResult\x12\x1e\n" +
 	"\blease_id\x18\x01 \x01(\tB\x03\xe0A\x02R\aleaseId\x12\x1b\n" +
 	"\x06result\x18\x02 \x01(\tB\x03\xe0A\x02R\x06result\x12?\n" +
@@ -1592,7 +1713,7 @@ func file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP() []byte {
 	return file_aitbc_coordinator_v1_session_service_proto_rawDescData
 }
 
-var file_aitbc_coordinator_v1_session_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_aitbc_coordinator_v1_session_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_aitbc_coordinator_v1_session_service_proto_goTypes = []any{
 	(*ConnectRequest)(nil),        // 0: aitbc.coordinator.v1.ConnectRequest
 	(*ConnectResponse)(nil),       // 1: aitbc.coordinator.v1.ConnectResponse
@@ -1605,48 +1726,50 @@ var file_aitbc_coordinator_v1_session_service_proto_goTypes = []any{
 	(*MinerDevice)(nil),           // 8: aitbc.coordinator.v1.MinerDevice
 	(*AttemptStart)(nil),          // 9: aitbc.coordinator.v1.AttemptStart
 	(*AttemptChunk)(nil),          // 10: aitbc.coordinator.v1.AttemptChunk
-	(*AttemptResult)(nil),         // 11: aitbc.coordinator.v1.AttemptResult
-	(*AttemptFailure)(nil),        // 12: aitbc.coordinator.v1.AttemptFailure
-	(*JobClaim)(nil),              // 13: aitbc.coordinator.v1.JobClaim
-	(*JobClaimAnswer)(nil),        // 14: aitbc.coordinator.v1.JobClaimAnswer
-	(*LeaseRevocation)(nil),       // 15: aitbc.coordinator.v1.LeaseRevocation
-	(*ResultAcceptance)(nil),      // 16: aitbc.coordinator.v1.ResultAcceptance
-	(*ChunkRequest)(nil),          // 17: aitbc.coordinator.v1.ChunkRequest
-	(*Lease)(nil),                 // 18: aitbc.coordinator.v1.Lease
-	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
-	(*JobMetrics)(nil),            // 21: aitbc.coordinator.v1.JobMetrics
-	(*Acceptance)(nil),            // 22: aitbc.coordinator.v1.Acceptance
+	(*AttemptProgress)(nil),       // 11: aitbc.coordinator.v1.AttemptProgress
+	(*AttemptResult)(nil),         // 12: aitbc.coordinator.v1.AttemptResult
+	(*AttemptFailure)(nil),        // 13: aitbc.coordinator.v1.AttemptFailure
+	(*JobClaim)(nil),              // 14: aitbc.coordinator.v1.JobClaim
+	(*JobClaimAnswer)(nil),        // 15: aitbc.coordinator.v1.JobClaimAnswer
+	(*LeaseRevocation)(nil),       // 16: aitbc.coordinator.v1.LeaseRevocation
+	(*ResultAcceptance)(nil),      // 17: aitbc.coordinator.v1.ResultAcceptance
+	(*ChunkRequest)(nil),          // 18: aitbc.coordinator.v1.ChunkRequest
+	(*Lease)(nil),                 // 19: aitbc.coordinator.v1.Lease
+	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*JobMetrics)(nil),            // 22: aitbc.coordinator.v1.JobMetrics
+	(*Acceptance)(nil),            // 23: aitbc.coordinator.v1.Acceptance
 }
 var file_aitbc_coordinator_v1_session_service_proto_depIdxs = []int32{
 	2,  // 0: aitbc.coordinator.v1.ConnectRequest.hello:type_name -> aitbc.coordinator.v1.MinerHello
 	4,  // 1: aitbc.coordinator.v1.ConnectRequest.authentication:type_name -> aitbc.coordinator.v1.MinerAuthentication
 	6,  // 2: aitbc.coordinator.v1.ConnectRequest.state:type_name -> aitbc.coordinator.v1.MinerState
 	9,  // 3: aitbc.coordinator.v1.ConnectRequest.attempt_start:type_name -> aitbc.coordinator.v1.AttemptStart
-	11, // 4: aitbc.coordinator.v1.ConnectRequest.attempt_result:type_name -> aitbc.coordinator.v1.AttemptResult
-	12, // 5: aitbc.coordinator.v1.ConnectRequest.attempt_failure:type_name -> aitbc.coordinator.v1.AttemptFailure
-	13, // 6: aitbc.coordinator.v1.ConnectRequest.job_claim:type_name -> aitbc.coordinator.v1.JobClaim
+	12, // 4: aitbc.coordinator.v1.ConnectRequest.attempt_result:type_name -> aitbc.coordinator.v1.AttemptResult
+	13, // 5: aitbc.coordinator.v1.ConnectRequest.attempt_failure:type_name -> aitbc.coordinator.v1.AttemptFailure
+	14, // 6: aitbc.coordinator.v1.ConnectRequest.job_claim:type_name -> aitbc.coordinator.v1.JobClaim
 	10, // 7: aitbc.coordinator.v1.ConnectRequest.attempt_chunk:type_name -> aitbc.coordinator.v1.AttemptChunk
-	3,  // 8: aitbc.coordinator.v1.ConnectResponse.challenge:type_name -> aitbc.coordinator.v1.SessionChallenge
-	5,  // 9: aitbc.coordinator.v1.ConnectResponse.welcome:type_name -> aitbc.coordinator.v1.SessionWelcome
-	18, // 10: aitbc.coordinator.v1.ConnectResponse.lease:type_name -> aitbc.coordinator.v1.Lease
-	15, // 11: aitbc.coordinator.v1.ConnectResponse.lease_revocation:type_name -> aitbc.coordinator.v1.LeaseRevocation
-	16, // 12: aitbc.coordinator.v1.ConnectResponse.result_acceptance:type_name -> aitbc.coordinator.v1.ResultAcceptance
-	14, // 13: aitbc.coordinator.v1.ConnectResponse.job_claim_answer:type_name -> aitbc.coordinator.v1.JobClaimAnswer
-	17, // 14: aitbc.coordinator.v1.ConnectResponse.chunk_request:type_name -> aitbc.coordinator.v1.ChunkRequest
-	19, // 15: aitbc.coordinator.v1.SessionWelcome.heartbeat_interval:type_name -> google.protobuf.Duration
-	7,  // 16: aitbc.coordinator.v1.MinerState.models:type_name -> aitbc.coordinator.v1.MinerModel
-	8,  // 17: aitbc.coordinator.v1.MinerState.devices:type_name -> aitbc.coordinator.v1.MinerDevice
-	20, // 18: aitbc.coordinator.v1.AttemptStart.started_at:type_name -> google.protobuf.Timestamp
-	21, // 19: aitbc.coordinator.v1.AttemptResult.metrics:type_name -> aitbc.coordinator.v1.JobMetrics
-	22, // 20: aitbc.coordinator.v1.ResultAcceptance.acceptance:type_name -> aitbc.coordinator.v1.Acceptance
-	0,  // 21: aitbc.coordinator.v1.SessionService.Connect:input_type -> aitbc.coordinator.v1.ConnectRequest
-	1,  // 22: aitbc.coordinator.v1.SessionService.Connect:output_type -> aitbc.coordinator.v1.ConnectResponse
-	22, // [22:23] is the sub-list for method output_type
-	21, // [21:22] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	11, // 8: aitbc.coordinator.v1.ConnectRequest.attempt_progress:type_name -> aitbc.coordinator.v1.AttemptProgress
+	3,  // 9: aitbc.coordinator.v1.ConnectResponse.challenge:type_name -> aitbc.coordinator.v1.SessionChallenge
+	5,  // 10: aitbc.coordinator.v1.ConnectResponse.welcome:type_name -> aitbc.coordinator.v1.SessionWelcome
+	19, // 11: aitbc.coordinator.v1.ConnectResponse.lease:type_name -> aitbc.coordinator.v1.Lease
+	16, // 12: aitbc.coordinator.v1.ConnectResponse.lease_revocation:type_name -> aitbc.coordinator.v1.LeaseRevocation
+	17, // 13: aitbc.coordinator.v1.ConnectResponse.result_acceptance:type_name -> aitbc.coordinator.v1.ResultAcceptance
+	15, // 14: aitbc.coordinator.v1.ConnectResponse.job_claim_answer:type_name -> aitbc.coordinator.v1.JobClaimAnswer
+	18, // 15: aitbc.coordinator.v1.ConnectResponse.chunk_request:type_name -> aitbc.coordinator.v1.ChunkRequest
+	20, // 16: aitbc.coordinator.v1.SessionWelcome.heartbeat_interval:type_name -> google.protobuf.Duration
+	7,  // 17: aitbc.coordinator.v1.MinerState.models:type_name -> aitbc.coordinator.v1.MinerModel
+	8,  // 18: aitbc.coordinator.v1.MinerState.devices:type_name -> aitbc.coordinator.v1.MinerDevice
+	21, // 19: aitbc.coordinator.v1.AttemptStart.started_at:type_name -> google.protobuf.Timestamp
+	22, // 20: aitbc.coordinator.v1.AttemptResult.metrics:type_name -> aitbc.coordinator.v1.JobMetrics
+	23, // 21: aitbc.coordinator.v1.ResultAcceptance.acceptance:type_name -> aitbc.coordinator.v1.Acceptance
+	0,  // 22: aitbc.coordinator.v1.SessionService.Connect:input_type -> aitbc.coordinator.v1.ConnectRequest
+	1,  // 23: aitbc.coordinator.v1.SessionService.Connect:output_type -> aitbc.coordinator.v1.ConnectResponse
+	23, // [23:24] is the sub-list for method output_type
+	22, // [22:23] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_coordinator_v1_session_service_proto_init() }
@@ -1665,6 +1788,7 @@ func file_aitbc_coordinator_v1_session_service_proto_init() {
 		(*ConnectRequest_AttemptFailure)(nil),
 		(*ConnectRequest_JobClaim)(nil),
 		(*ConnectRequest_AttemptChunk)(nil),
+		(*ConnectRequest_AttemptProgress)(nil),
 	}
 	file_aitbc_coordinator_v1_session_service_proto_msgTypes[1].OneofWrappers = []any{
 		(*ConnectResponse_Challenge)(nil),
@@ -1681,7 +1805,7 @@ func file_aitbc_coordinator_v1_session_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_coordinator_v1_session_service_proto_rawDesc), len(file_aitbc_coordinator_v1_session_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -172,3 +172,12 @@ func (r *Reader) MinStake() (aitbc.Amount, error) {
 	head, err := r.client.Head()
 	return aitbc.Amount(head.Params.GetMinStakeUaitbc()), err
 }
+
+// rulesRunning are the ledger's first rules that know running statements (docs/ledger.md).
+const rulesRunning = 2
+
+// PaysRunning reports whether the ledger's rules, by the last block seen, know running statements.
+func (r *Reader) PaysRunning() bool {
+	head, err := r.client.Head()
+	return err == nil && head.Params.GetRulesVersion() >= rulesRunning
+}

@@ -55,7 +55,13 @@ func (s Subject) request(prompt string) executor.Request {
 func (s Subject) answers(t *testing.T) {
 	began := time.Now()
 	request, heard := s.request("What colour is the sky?"), []string{}
-	request.Heard = func(piece string) { heard = append(heard, piece) }
+	tokens := uint32(0)
+	request.Heard = func(piece executor.Piece) {
+		heard = append(heard, piece.Text)
+		require.Empty(t, piece.Ending)
+		require.Greater(t, piece.OutputTokens, tokens)
+		tokens = piece.OutputTokens
+	}
 	answer, err := s.Executor.Generate(t.Context(), request)
 	took := time.Since(began)
 	require.NoError(t, err)
@@ -142,7 +148,13 @@ func (s Subject) chats(t *testing.T) {
 		{Role: "user", Content: "What colour is the sky?"},
 	}})
 	var heard []string
-	request.Heard = func(piece string) { heard = append(heard, piece) }
+	request.Heard = func(piece executor.Piece) {
+		heard = append(heard, piece.Text)
+		if piece.Ending != "" {
+			_, err := aitbc.ParseAnswer(strings.Join(heard, "") + piece.Ending)
+			require.NoError(t, err, "each beginning becomes a message by its ending")
+		}
+	}
 	answer, err := s.Executor.Generate(t.Context(), request)
 	require.NoError(t, err)
 	require.True(t, answer.Complete)
