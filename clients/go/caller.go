@@ -31,7 +31,7 @@ func (c *caller) Invoke(ctx context.Context, method string, args, reply any, opt
 		ctx = metadata.AppendToOutgoingContext(ctx, apiKeyHeader, c.cfg.apiKey)
 	}
 	for try := 1; ; try++ {
-		failure := c.once(ctx, method, args, reply, opts)
+		failure := c.once(ctx, method, try, args, reply, opts)
 		if failure == nil {
 			return nil
 		}
@@ -46,19 +46,27 @@ func (c *caller) Invoke(ctx context.Context, method string, args, reply any, opt
 	}
 }
 
-func (c *caller) once(ctx context.Context, method string, args, reply any, opts []grpc.CallOption) *Error {
+func (c *caller) once(ctx context.Context, method string, try int, args, reply any, opts []grpc.CallOption) (failure *Error) {
 	if c.cfg.callTimeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.cfg.callTimeout)
 		defer cancel()
 	}
+	ctx, done := c.cfg.observe(ctx, method, try)
+	defer func() {
+		if failure == nil {
+			done(nil)
+			return
+		}
+		done(failure)
+	}()
 	var header, trailer metadata.MD
 	opts = append([]grpc.CallOption{grpc.Header(&header), grpc.Trailer(&trailer)}, opts...)
 	err := c.next.Invoke(ctx, method, args, reply, opts...)
 	if err == nil {
 		return nil
 	}
-	failure := errorOf(status.Convert(err), c.target, ctx.Err())
+	failure = errorOf(status.Convert(err), c.target, ctx.Err())
 	for _, md := range []metadata.MD{header, trailer} {
 		if id := md.Get(requestIDHeader); len(id) > 0 && failure.RequestID == "" {
 			failure.RequestID = id[0]
@@ -73,5 +81,14 @@ func (c *caller) NewStream(ctx context.Context, desc *grpc.StreamDesc, method st
 	if c.cfg.apiKey != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, apiKeyHeader, c.cfg.apiKey)
 	}
-	return c.next.NewStream(ctx, desc, method, opts...)
+	if len(c.cfg.observers) == 0 {
+		return c.next.NewStream(ctx, desc, method, opts...)
+	}
+	ctx, done := c.cfg.observe(ctx, method, 1)
+	stream, err := c.next.NewStream(ctx, desc, method, opts...)
+	if err != nil {
+		done(err)
+		return nil, err
+	}
+	return observeStream(stream, done), nil
 }

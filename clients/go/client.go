@@ -154,7 +154,7 @@ func (a address) open(cfg config) (grpc.ClientConnInterface, func() error, error
 	}
 	reconnect := backoff.DefaultConfig
 	reconnect.BaseDelay, reconnect.MaxDelay = reconnectFirst, reconnectMost
-	conn, err := grpc.NewClient(a.host,
+	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(security),
 		grpc.WithUserAgent(cfg.userAgent),
 		grpc.WithDisableServiceConfig(), // retries are ours alone
@@ -162,7 +162,11 @@ func (a address) open(cfg config) (grpc.ClientConnInterface, func() error, error
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingInterval, Timeout: pingTimeout}),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: cfg.callTimeout}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswerBytes)),
-	)
+	}
+	for _, handler := range cfg.stats {
+		options = append(options, grpc.WithStatsHandler(handler))
+	}
+	conn, err := grpc.NewClient(a.host, options...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("target %q: %w: %w", a, ErrMalformed, err)
 	}

@@ -142,6 +142,23 @@ func requireReason(t *testing.T, err error, want aitbc.Reason) *aitbc.Error {
 	return failure
 }
 
+func TestExplanationsOfTheTestServer(t *testing.T) {
+	t.Parallel()
+	onBoth(t, aitbctest.Config{}, func(t *testing.T, client *aitbc.Client) {
+		job, err := client.Run(t.Context(), question)
+		require.NoError(t, err)
+		explained, err := client.Explain(t.Context(), job.ID)
+		require.NoError(t, err)
+		require.Equal(t, []string{"queued", "running", "done"}, []string{explained.Steps[0].Phase, explained.Steps[1].Phase, explained.Steps[2].Phase})
+		require.Equal(t, job.Cost, explained.Money.Paid)
+		miner, err := client.ExplainMiner(t.Context(), job.MinerID)
+		require.NoError(t, err)
+		require.Equal(t, job.MinerID, miner.MinerID)
+		_, err = client.ExplainMiner(t.Context(), aitbc.AccountID{1})
+		requireReason(t, err, "MINER_NOT_FOUND")
+	})
+}
+
 func TestErrorsAreTheSameOnBothTransports(t *testing.T) {
 	t.Parallel()
 	cfg := aitbctest.Config{Answer: func(_ context.Context, req aitbc.SubmitRequest) (aitbctest.Answer, error) {

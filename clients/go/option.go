@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"google.golang.org/grpc/stats"
 )
 
 // Option changes how a [Client] works.
@@ -19,6 +21,8 @@ type config struct {
 	httpClient  *http.Client
 	tls         *tls.Config
 	userAgent   string
+	observers   []Observer
+	stats       []stats.Handler
 }
 
 func defaultConfig() config {

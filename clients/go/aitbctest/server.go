@@ -10,6 +10,7 @@ package aitbctest
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net"
@@ -77,6 +78,7 @@ type Server struct {
 	conn     *grpc.ClientConn
 	listener net.Listener
 	served   chan error // one value, when the gRPC server has ended
+	book     *book
 }
 
 // Start starts a server on free loopback ports. Close it.
@@ -97,6 +99,7 @@ func Start(cfg Config) (*Server, error) {
 	}
 	s := &Server{listener: listener, served: make(chan error, 1)}
 	book := &book{cfg: cfg, parties: parties, jobs: map[string]*entry{}, requests: map[string]string{}}
+	s.book = book
 	s.grpc = grpc.NewServer(grpc.UnaryInterceptor(intercept), grpc.StreamInterceptor(interceptStream))
 	coordinatorv1.RegisterJobServiceServer(s.grpc, jobService{book: book})
 	coordinatorv1.RegisterReceiptServiceServer(s.grpc, receiptService{book: book})
@@ -121,6 +124,9 @@ func (s *Server) URL() string { return s.rest.URL }
 
 // Target is the gRPC address.
 func (s *Server) Target() string { return s.listener.Addr().String() }
+
+// AccountKey is the key of the one account, for orders of its own.
+func (s *Server) AccountKey() ed25519.PrivateKey { return s.book.parties.client.private }
 
 // Close ends the server and waits for its end.
 func (s *Server) Close() error {
