@@ -34,6 +34,7 @@ golangci: ## The linters; .golangci.yaml says which and why.
 	go vet ./...
 	go run ./tools/tool golangci/golangci-lint run ./...
 	cd tools/protodeps && "$$(go -C ../.. run ./tools/tool -path golangci/golangci-lint)" run ./...
+	cd tools/river && "$$(go -C ../.. run ./tools/tool -path golangci/golangci-lint)" run ./...
 
 unit: engine ## All tests but the end-to-end ones.
 	go -C tools/protodeps test $(RACE) -shuffle=on ./...
@@ -45,7 +46,7 @@ e2e: engine ## The end-to-end tests: real processes, real ledger, real Ollama.
 engine: ## Find or build Ollama, once.
 	@go run ./tools/engine/cmd/engine ensure
 
-bench: build engine ## Measure; PART names what (path, stream, surfaces, fair, ledger), ARGS are flags of tools/bench.
+bench: build engine ## Measure; PART names what (path, stream, surfaces, fair, ledger, queue, growth), ARGS are flags of tools/bench.
 	@go run ./tools/bench -part $(PART) $(ARGS)
 
 chaos: ## Break a network of real processes; PART names how (points, random, bugs), ARGS are flags of tools/chaos.

@@ -17,8 +17,6 @@ import (
 const (
 	// portStep is how far apart the ports of two nodes of a test network are.
 	portStep = 10
-	// clockTick is the unit of the times in /proc, which Linux fixes for programs at 100 a second.
-	clockTick = time.Second / 100
 	// lookAtNode is how often a starting node is asked.
 	lookAtNode = 20 * time.Millisecond
 )
@@ -128,37 +126,11 @@ func (c *chain) stop() error {
 
 // cpu is the processor time that all the chain's processes have used.
 func (c *chain) cpu() (time.Duration, error) {
-	var sum time.Duration
-	for _, node := range c.nodes {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", node.Process.Pid))
-		if err != nil {
-			return 0, err
-		}
-		used, err := cpuOf(string(text))
-		if err != nil {
-			return 0, err
-		}
-		sum += used
+	pids := make([]int, len(c.nodes))
+	for i, node := range c.nodes {
+		pids[i] = node.Process.Pid
 	}
-	return sum, nil
-}
-
-// cpuOf reads user and system time out of a process's stat line (proc(5)). The name in brackets may
-// hold anything, so the fields are counted from behind it: the state is the third.
-func cpuOf(stat string) (time.Duration, error) {
-	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("a process's stat line has %d fields behind its name", len(fields))
-	}
-	var sum time.Duration
-	for _, field := range fields[11:13] {
-		ticks, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("a process's stat line: %w", err)
-		}
-		sum += time.Duration(ticks) * clockTick
-	}
-	return sum, nil
+	return cpuTime(pids...)
 }
 
 // freePorts finds room for the ports of so many nodes. Each is free now, which must do.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,8 @@ const (
 	fairClients = 9
 	// submitters is how many of the one client's jobs are submitted at once.
 	submitters = 64
+	// fairQueue is how many jobs the one client queues.
+	fairQueue = 3000
 	// fairJobs is how many jobs each of them sends, one a second.
 	fairJobs = 20
 	// fairDelay is how long a job takes the engine: 8 slots do 80 jobs a second, which the network can feed.
@@ -44,6 +47,7 @@ func fairPart(ctx context.Context, o options) (_ []figure, err error) {
 	if err != nil {
 		return nil, err
 	}
+	o.jobs = cmp.Or(o.jobs, fairQueue)
 	if err := b.submitAll(ctx, o.jobs, submitters, "many"); err != nil {
 		return nil, err
 	}

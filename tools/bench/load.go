@@ -74,29 +74,41 @@ func (b *bed) request(prompt string) aitbc.SubmitRequest {
 }
 
 // submitAll submits n jobs, so many at once.
-func (b *bed) submitAll(ctx context.Context, n, atOnce int, prompt string) error {
+func (b *bed) submitAll(ctx context.Context, n, limit int, prompt string) error {
+	return atOnce(ctx, n, limit, func(ctx context.Context) error {
+		_, err := b.client.Submit(ctx, b.request(prompt))
+		return err
+	})
+}
+
+// atOnce calls do n times, limit at once.
+func atOnce(ctx context.Context, n, limit int, do func(ctx context.Context) error) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(atOnce)
+	group.SetLimit(limit)
 	for range n {
-		group.Go(func() error {
-			_, err := b.client.Submit(ctx, b.request(prompt))
-			return err
-		})
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error { return do(ctx) })
 	}
 	return group.Wait()
 }
 
+// text gives so many bytes of text that is the same every time.
+func text(size int) string { return strings.Repeat("word ", size/5+1)[:size] }
+
 // pending gives how many jobs wait for their escrow or for a miner.
 func (b *bed) pending(ctx context.Context) (int, error) {
-	text, err := fetch(ctx, "http://"+b.CoordinatorMetrics+"/metrics")
+	return metric(ctx, b.CoordinatorMetrics, `aitbc_jobs{status="pending"}`)
+}
+
+// metric reads a whole number from where a process shows its metrics.
+func metric(ctx context.Context, address, name string) (int, error) {
+	text, err := fetch(ctx, "http://"+address+"/metrics")
 	if err != nil {
 		return 0, err
 	}
-	n, err := gaugeIn(text, `aitbc_jobs{status="pending"}`)
-	if err != nil {
-		return 0, fmt.Errorf("the coordinator's figures: %w", err)
-	}
-	return n, nil
+	return gaugeIn(text, name)
 }
 
 // gaugeIn reads a whole number out of a page of metrics.
@@ -107,7 +119,7 @@ func gaugeIn(page, name string) (int, error) {
 			return int(n), err
 		}
 	}
-	return 0, fmt.Errorf("there is no %s", name)
+	return 0, fmt.Errorf("there is no metric %s", name)
 }
 
 func fetch(ctx context.Context, address string) (string, error) {

@@ -20,6 +20,10 @@ type options struct {
 	bin  string
 	runs int
 	jobs int
+	// store is where jobs are kept; empty: in SQLite.
+	store string
+	// slots is how many jobs are worked at once.
+	slots int
 
 	// Of the part ledger alone: numbers of validators with commas between, turns of each load, and the
 	// program that is the peer.
@@ -30,10 +34,12 @@ type options struct {
 
 func main() {
 	var o options
-	part := flag.String("part", "path", "what to measure: path, stream, surfaces, fair, ledger")
+	part := flag.String("part", "path", "what to measure: path, stream, surfaces, fair, growth, ledger, queue")
 	flag.StringVar(&o.bin, "bin", "bin", "folder with aitbcd")
 	flag.IntVar(&o.runs, "runs", 200, "measured jobs")
-	flag.IntVar(&o.jobs, "jobs", 3000, "fair: jobs that one client queues")
+	flag.IntVar(&o.jobs, "jobs", 0, "fair: jobs that one client queues (3,000); growth: the deepest queue (100,000); queue: through each queue (20,000)")
+	flag.IntVar(&o.slots, "slots", 64, "queue: jobs worked at once")
+	flag.StringVar(&o.store, "store", "", "growth: where jobs are kept, as aitbcd's --store")
 	flag.StringVar(&o.validators, "validators", "1,4", "ledger: numbers of validators")
 	flag.IntVar(&o.turns, "turns", 2, "ledger: turns that each load gets")
 	flag.Parse()
@@ -48,7 +54,7 @@ func main() {
 func measure(ctx context.Context, part string, o options) error {
 	parts := map[string]func(context.Context, options) ([]figure, error){
 		"path": pathPart, "stream": streamPart, surfacesName: surfacesPart,
-		"fair": fairPart, ledgerName: ledgerPart,
+		"fair": fairPart, ledgerName: ledgerPart, "growth": growthPart, "queue": queuePart,
 	}
 	if parts[part] == nil {
 		return fmt.Errorf("unknown part %q: there are %s", part, strings.Join(slices.Sorted(maps.Keys(parts)), ", "))

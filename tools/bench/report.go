@@ -48,9 +48,17 @@ func compare(part, name string, q float64, ours, peer samples, peerName string) 
 	}
 	if len(peer) > 0 {
 		f.Peer, f.PeerName = peer.quantile(q), peerName
-		f.Ratio = math.Round(f.Ours/f.Peer*100) / 100
+		f.Ratio = ratio(f.Ours, f.Peer)
 	}
 	return f
+}
+
+// ratio gives a over b in hundredths; 0 when there is no b.
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return math.Round(a/b*100) / 100
 }
 
 // report prints a table, then one JSON object per figure, each on a line of its own.

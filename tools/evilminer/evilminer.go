@@ -103,18 +103,30 @@ func (m *Miner) Send(frame *coordinatorv1.ConnectRequest) error {
 }
 
 // State says what the miner has and runs.
-func (m *Miner) State(model string, running ...string) error {
+func (m *Miner) State(model string, running ...string) error { return m.Offer(1, model, running...) }
+
+// Offer is State with so many slots.
+func (m *Miner) Offer(slots int32, model string, running ...string) error {
 	return m.Send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_State{State: &coordinatorv1.MinerState{
-		Slots: 1, Engine: "ollama/0.0.0", RunningLeaseIds: running,
+		Slots: slots, Engine: "ollama/0.0.0", RunningLeaseIds: running,
 		Models: []*coordinatorv1.MinerModel{{Name: model, Digest: hex.EncodeToString(make([]byte, 31)) + "01", Warm: true}},
 	}}})
 }
 
-// Next takes the coordinator's next frame; a lease is also kept for [Miner.Lease]. Errors: the stream's.
-func (m *Miner) Next() (*coordinatorv1.ConnectResponse, error) {
+// Receive takes the coordinator's next frame. Errors: the stream's.
+func (m *Miner) Receive() (*coordinatorv1.ConnectResponse, error) {
 	frame, err := m.stream.Recv()
 	if err != nil {
 		return nil, fmt.Errorf("receive: %w", err)
+	}
+	return frame, nil
+}
+
+// Next takes the coordinator's next frame; a lease is also kept for [Miner.Lease]. Errors: the stream's.
+func (m *Miner) Next() (*coordinatorv1.ConnectResponse, error) {
+	frame, err := m.Receive()
+	if err != nil {
+		return nil, err
 	}
 	if frame.GetLease() != nil {
 		m.leases = append(m.leases, frame.GetLease())

@@ -57,13 +57,15 @@ func (p *process) end(signal syscall.Signal) error {
 
 // endAll kills processes that are nobody's to wait for, and waits until they are gone.
 func endAll(pids []int) error {
-	deadline := time.Now().Add(stopGrace)
+	tick, late := time.NewTicker(time.Millisecond), time.After(stopGrace)
+	defer tick.Stop()
 	for _, pid := range pids {
 		for syscall.Kill(pid, syscall.SIGKILL) == nil {
-			if time.Now().After(deadline) {
+			select {
+			case <-tick.C:
+			case <-late:
 				return fmt.Errorf("process %d still runs after %s", pid, stopGrace)
 			}
-			time.Sleep(time.Millisecond)
 		}
 	}
 	return nil

@@ -160,6 +160,16 @@ func (s *Server) URL(database string) string {
 	return (&url.URL{Scheme: "postgres", Path: "/" + database, RawQuery: query.Encode()}).String()
 }
 
+// PID is the id of the server's first process, whose children serve; 0 while it is stopped.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		return 0
+	}
+	return s.process.command.Process.Pid
+}
+
 // CreateDatabase makes an empty database and gives its URL.
 func (s *Server) CreateDatabase(ctx context.Context, name string) (string, error) {
 	conn, err := pgx.Connect(ctx, s.URL(superuser))

@@ -183,6 +183,9 @@ func (n *Network) lastWords() string {
 	return strings.Join(lines[max(0, len(lines)-most):], "\n")
 }
 
+// PID is the process's id.
+func (n *Network) PID() int { return n.command.Process.Pid }
+
 // Exited is closed when the process has ended.
 func (n *Network) Exited() <-chan struct{} { return n.exited }
 

@@ -270,7 +270,7 @@ func (p *play) requireRight() {
 	for key, w := range p.windows {
 		total += w.parked
 		require.Equal(p.T, parked[key], w.parked)
-		require.EqualValues(p.T, int64(w.parked)*tokensOf(job.Payload{}), w.tokens)
+		require.Equal(p.T, int64(w.parked)*tokensOf(job.Payload{}), w.tokens)
 	}
 	require.Equal(p.T, total, p.parked)
 	for client, u := range p.used {
