@@ -120,3 +120,48 @@ print(job.status, flush=True)
 	require.Equal(t, "completed", last)
 	require.True(t, strings.HasPrefix(text, answer), text)
 }
+
+func TestThePythonClientOnARealNetwork(t *testing.T) {
+	t.Parallel()
+	n := startWithEngine(t)
+	const program = `
+import sys
+from aitbc import Client, decimal
+client = Client(sys.argv[1], sys.argv[2])
+question = sys.argv[3]
+quote = client.quote(model="tiny", max_price="0.5aitbc")
+assert quote.possible and decimal(quote.max_price) == decimal("0.5aitbc"), quote
+before = decimal(client.account().balance)
+answer = client.chat([{"role": "user", "content": question}], model="tiny", options={"temperature": 0}, idempotency_key="chat")
+assert answer.content and answer.message["role"] == "assistant", answer
+again = client.chat([{"role": "user", "content": question}], model="tiny", options={"temperature": 0}, idempotency_key="chat")
+assert again.job.job_id == answer.job.job_id
+vectors = client.embed([question, "A cat."], model="tiny", max_price="0.5aitbc")
+assert len(vectors) == 2 and len(vectors[0]) == len(vectors[1]) > 0
+submitted = client.submit("Name an animal.", model="tiny", max_price="0.5aitbc")
+assert decimal(submitted.available) > 0, submitted
+client.wait(submitted.job_id)
+entries = list(client.statement())
+assert {e.job_id for e in entries if e.kind == "record_receipt"} >= {answer.job.job_id, submitted.job_id}
+assert all(sum(decimal(p.amount) for p in e.postings) == 0 for e in entries)
+spent = before - decimal(client.account().balance)
+assert spent > 0 and sum(decimal(e.amount) for e in entries if e.job_id) == -spent, (spent, entries)
+print("done")
+`
+	command := python(t, "-c", program, "http://"+n.CoordinatorREST, clientKey, question)
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "done")
+
+	for _, args := range [][]string{
+		{"submit", "chat", "--prompt", question, "--system", "Be brief.", "--model", "tiny", "--wait"},
+		{"submit", "embedding", "--input", "A cat.", "--input", "A dog.", "--model", "tiny", "--wait"},
+		{"quote", "--model", "tiny"},
+		{"statement", "--limit", "3"},
+	} {
+		out := pythonClient(t, n, args...)
+		require.Zero(t, out.Code, out.Stderr)
+		require.NotEmpty(t, out.Stdout)
+	}
+	require.Equal(t, 6, pythonClient(t, n, "quote", "--model", "no-such-model").Code)
+}

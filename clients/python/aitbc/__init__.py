@@ -17,11 +17,28 @@ docs/errors.md.
 
 from .client import Client
 from .error import Error, JobError, Unreachable
-from .model import Account, Event, Failure, Job, Model, Refund, Submission, Token
+from .model import (
+    Account,
+    Answer,
+    Event,
+    Failure,
+    Job,
+    Model,
+    Posting,
+    Quote,
+    Refund,
+    StatementEntry,
+    Submission,
+    Token,
+    ToolCall,
+    decimal,
+    vectors,
+)
 from .transport import RetryPolicy
 
 __all__ = [
     "Account",
+    "Answer",
     "Client",
     "Error",
     "Event",
@@ -29,9 +46,15 @@ __all__ = [
     "Job",
     "JobError",
     "Model",
+    "Posting",
+    "Quote",
     "Refund",
     "RetryPolicy",
+    "StatementEntry",
     "Submission",
     "Token",
+    "ToolCall",
     "Unreachable",
+    "decimal",
+    "vectors",
 ]

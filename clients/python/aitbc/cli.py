@@ -6,6 +6,8 @@ Exit codes are those of the program aitbc: docs/cli.md.
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import itertools
 import json
 import os
 import sys
@@ -13,7 +15,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from .client import Client
 from .error import Error, JobError
-from .model import Event, Job, decimal
+from .model import Answer, Event, Job, Submission, decimal
 
 _OTHER, _USAGE, _NOT_FOUND, _KEY, _FUNDS, _JOB, _STATE, _LATER = 1, 2, 3, 4, 5, 6, 7, 8
 _INTERRUPTED = 130
@@ -55,16 +57,26 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     submit = commands.add_parser("submit", help="submit a job").add_subparsers(required=True, metavar="TYPE")
-    inference = submit.add_parser("inference", help="submit an inference")
-    inference.set_defaults(do=_submit)
-    inference.add_argument("--prompt", "-p", required=True, help="the prompt; - reads standard input")
-    inference.add_argument("--model", "-m", default=env("AITBC_MODEL") or "llama3.2:latest", help="the model (default: %(default)s)")
-    inference.add_argument("--max-price", default="", help="the most the job may cost, such as 0.25aitbc")
-    inference.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="a sampling option; may be repeated")
-    inference.add_argument("--request-id", default="", help="submit this at most once: the same id gives the same job")
-    ending = inference.add_mutually_exclusive_group()
-    ending.add_argument("--wait", "-w", action="store_true", help="wait for the end and print the result")
-    ending.add_argument("--stream", action="store_true", help="print the answer as it is made")
+    for name, do, text in (
+        ("inference", _submit, "submit an inference"),
+        ("chat", _submit_chat, "submit a chat"),
+        ("embedding", _submit_embedding, "submit texts to make vectors of"),
+    ):
+        kind = submit.add_parser(name, help=text, description=text)
+        kind.set_defaults(do=do)
+        _terms(kind)
+        kind.add_argument("--request-id", default="", help="submit this at most once: the same id gives the same job")
+        if name == "embedding":
+            kind.add_argument("--input", action="append", required=True, help="a text; may be repeated")
+        else:
+            kind.add_argument("--prompt", "-p", required=True, help="the prompt; - reads standard input")
+            kind.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="a sampling option; may be repeated")
+        if name == "chat":
+            kind.add_argument("--system", default="", help="what the model is told before the conversation")
+        ending = kind.add_mutually_exclusive_group()
+        ending.add_argument("--wait", "-w", action="store_true", help="wait for the end and print the result")
+        ending.add_argument("--stream", action="store_true", help="print the answer as it is made")
+    _terms(command("quote", _quote, "say what a job would cost, and whether it is possible"))
 
     for name, do, text in (
         ("status", _status, "show a job: where it is, its result, its cost"),
@@ -77,24 +89,79 @@ def _parser() -> argparse.ArgumentParser:
     jobs.add_argument("--status", default="", help="only jobs with this status")
     jobs.add_argument("--limit", type=int, default=20, help="at most this many")
     command("account", _account, "show your account and the price")
+    statement = command("statement", _statement, "explain every unit of your account, newest first")
+    statement.add_argument("--limit", type=int, default=50, help="at most this many")
     command("models", _models, "list the models that can be asked for")
     return root
 
 
+def _terms(parser: argparse.ArgumentParser) -> None:
+    """Makes the flags that jobs of all types have, and quotes."""
+    model = os.environ.get("AITBC_MODEL") or "llama3.2:latest"
+    parser.add_argument("--model", "-m", default=model, help="the model (default: %(default)s)")
+    parser.add_argument("--max-price", default="", help="the most the job may cost, such as 0.25aitbc")
+
+
 def _submit(client: Client, args: argparse.Namespace) -> int:
-    prompt = sys.stdin.read().rstrip("\n") if args.prompt == "-" else args.prompt
-    submitted = client.submit(
-        prompt, model=args.model, options=_options(args.option), max_price=args.max_price, idempotency_key=args.request_id
-    )
+    return _submitted(client, args, client.submit(_prompt(args), options=_options(args.option), **_asked(args)))
+
+
+def _submit_chat(client: Client, args: argparse.Namespace) -> int:
+    messages = [{"role": "system", "content": args.system}] if args.system else []
+    messages.append({"role": "user", "content": _prompt(args)})
+    return _submitted(client, args, client.submit_chat(messages, options=_options(args.option), **_asked(args)))
+
+
+def _submit_embedding(client: Client, args: argparse.Namespace) -> int:
+    return _submitted(client, args, client.submit_embedding(args.input, **_asked(args)))
+
+
+def _prompt(args: argparse.Namespace) -> str:
+    return sys.stdin.read().rstrip("\n") if args.prompt == "-" else str(args.prompt)
+
+
+def _asked(args: argparse.Namespace) -> Dict[str, Any]:
+    return {"model": args.model, "max_price": args.max_price, "idempotency_key": args.request_id}
+
+
+def _submitted(client: Client, args: argparse.Namespace, submitted: Submission) -> int:
     if args.stream:
         return _follow(client, submitted.job_id, args.output)
     if args.wait:
         return _show(client.wait(submitted.job_id), args.output)
     if args.output == "json":
         at = submitted.submitted_at.isoformat() if submitted.submitted_at else None
-        _json({"job_id": submitted.job_id, "status": submitted.status, "submitted_at": at})
+        told = {"job_id": submitted.job_id, "status": submitted.status, "submitted_at": at, "available": submitted.available}
+        _json({name: value for name, value in told.items() if value is not None})
     else:
         print(f"Job ID: {submitted.job_id}\nStatus: {submitted.status}")
+    return 0
+
+
+def _quote(client: Client, args: argparse.Namespace) -> int:
+    quote = client.quote(model=args.model, max_price=args.max_price)
+    if args.output == "json":
+        _json(quote.raw)
+    else:
+        print("Possible: yes" if quote.possible else f"Possible: no: {quote.message} ({quote.reason})")
+        print(f"At most: {_coins(quote.max_price)} ({quote.execution_limit:g} s of compute at {_coins(quote.price_per_second)} a second)")
+        if quote.estimated_cost:
+            print(f"Lately: {_coins(quote.estimated_cost)} an answer")
+        print(f"Place in the queue: {quote.position}\nMiners that could run it: {quote.eligible_miners}\nAvailable: {_coins(quote.available)}")
+    return 0 if quote.possible else _JOB
+
+
+def _statement(client: Client, args: argparse.Namespace) -> int:
+    if args.limit < 1:
+        raise ValueError(f"--limit is {args.limit}, want at least 1")
+    entries = list(itertools.islice(client.statement(), args.limit))
+    if args.output == "json":
+        _json({"entries": [{**dataclasses.asdict(e), "time": e.time.isoformat() if e.time else None} for e in entries]})
+        return 0
+    print(f"{'TIME':<19}  {'BLOCK':>8}  {'WHAT':<16}  {'AMOUNT':>18}  JOB")
+    for entry in entries:
+        at = entry.time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if entry.time else ""
+        print(f"{at:<19}  {entry.block_height:>8}  {entry.kind:<16}  {_coins(entry.amount):>18}  {entry.job_id}")
     return 0
 
 
@@ -210,7 +277,7 @@ def _lines(job: Job, *, with_result: bool) -> None:
     if not job.ended and job.phase:
         print(f"Phase: {job.phase}")
     if job.result and with_result:
-        print(f"Result: {job.result}")
+        print(f"Result: {_readable(job)}")
     if job.error:
         print(f"Error: {job.error.message} ({job.error.reason})")
     if job.receipt_id:
@@ -222,6 +289,17 @@ def _lines(job: Job, *, with_result: bool) -> None:
     print(f"Cost: {_coins(job.cost)}")
     if job.refund:
         print(f"Refund: {_coins(job.refund.amount)}")
+
+
+def _readable(job: Job) -> str:
+    """Gives a result for people: of a chat, what the assistant says and wants called."""
+    if job.raw.get("type") != "chat":
+        return job.result
+    try:
+        answer = Answer.read(job)
+    except (ValueError, KeyError, TypeError):
+        return job.result
+    return answer.content + "".join(f"\n  calls {call.name}({call.arguments})" for call in answer.tool_calls)
 
 
 def _coins(amount: str) -> str:
@@ -260,8 +338,10 @@ def _complain(text: str, failure: Optional[Error] = None) -> None:
 
 
 _REMEDIES = {
-    "INVALID_KEY": "give a good key with AITBC_API_KEY, CLIENT_KEY or --api-key",
-    "INSUFFICIENT_FUNDS": "lower --max-price, or fund the account",
+    "INVALID_KEY": "give a good key with AITBC_API_KEY, CLIENT_KEY or --api-key; an admin makes one with: aitbc keys create",
+    "INSUFFICIENT_FUNDS": "lower --max-price, or fund the account; on a development network: aitbc account faucet",
+    "MODEL_NOT_ALLOWED": "ask for a model that the key is for",
+    "SPEND_LIMIT": "lower --max-price, or come back when the day (UTC) is over",
     "MODEL_NOT_FOUND": "choose another model: the command models lists them",
     "JOB_NOT_FOUND": "check the id and the key: the command jobs lists your jobs",
     "UNREACHABLE": "check that the coordinator runs and that AITBC_URL or --url names it",

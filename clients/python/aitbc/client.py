@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 from urllib.parse import quote, urlencode
 
 from .error import Error, JobError, from_answer
-from .model import Account, Event, Job, Model, Submission, Token
+from .model import Account, Answer, Event, Job, Model, Quote, StatementEntry, Submission, Token, vectors
 from .transport import RetryPolicy, ServerEvent, Transport
 
 _POLL_FIRST = 0.025
@@ -57,11 +57,57 @@ class Client:
         ``idempotency_key`` within 24 h gives the same job; without one each call makes its own, so
         that its retries are safe.
         """
-        body: Dict[str, Any] = {"type": "inference", "prompt": prompt, "model": model}
-        optional: Dict[str, Any] = {"options": options, "max_price": max_price, "timeouts": timeouts, "model_digest": model_digest}
-        body.update({name: value for name, value in optional.items() if value})
+        request = _request(options, max_price, timeouts, model_digest)
+        return self._submit({"type": "inference", "prompt": prompt, "model": model, **request}, idempotency_key)
+
+    def submit_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        model: str,
+        tools: Sequence[Mapping[str, Any]] = (),
+        options: Optional[Mapping[str, Any]] = None,
+        max_price: str = "",
+        timeouts: Optional[Mapping[str, str]] = None,
+        model_digest: str = "",
+        idempotency_key: str = "",
+    ) -> Submission:
+        """Hands a conversation in, whose next message is wanted; else as submit.
+
+        ``messages`` are such as ``{"role": "user", "content": "..."}``, the oldest first, ``tools`` such
+        as ``{"name": "...", "description": "...", "parameters": {...}}`` with a JSON schema.
+        """
+        request = _request(options, max_price, timeouts, model_digest)
+        if tools:
+            request["tools"] = list(tools)
+        return self._submit({"type": "chat", "messages": list(messages), "model": model, **request}, idempotency_key)
+
+    def submit_embedding(
+        self,
+        texts: Sequence[str],
+        *,
+        model: str,
+        max_price: str = "",
+        timeouts: Optional[Mapping[str, str]] = None,
+        model_digest: str = "",
+        idempotency_key: str = "",
+    ) -> Submission:
+        """Hands texts in, 1 to 256, to make vectors of; else as submit."""
+        if isinstance(texts, str):
+            raise ValueError("texts must be a list of texts")
+        request = _request(None, max_price, timeouts, model_digest)
+        return self._submit({"type": "embedding", "input": list(texts), "model": model, **request}, idempotency_key)
+
+    def _submit(self, body: Mapping[str, Any], idempotency_key: str) -> Submission:
         headers = {"Idempotency-Key": idempotency_key or secrets.token_hex(16)}
         return Submission.read(self._transport.call("POST", "/v1/jobs", body, headers))
+
+    def quote(
+        self, *, model: str, max_price: str = "", timeouts: Optional[Mapping[str, str]] = None, model_digest: str = ""
+    ) -> Quote:
+        """Says what a job would cost at most, how long it would wait, and whether it is possible now."""
+        body = {"model": model, **_request(None, max_price, timeouts, model_digest)}
+        return Quote.read(self._transport.call("POST", "/v1/quotes", body))
 
     def get(self, job_id: str) -> Job:
         """Reads a job now."""
@@ -83,6 +129,18 @@ class Client:
     def run(self, prompt: str, *, model: str, timeout: Optional[float] = None, **request: Any) -> Job:
         """Submits a job and waits for its end. ``request`` is as for submit. Raises JobError too."""
         return _completed(self.wait(self.submit(prompt, model=model, **request).job_id, timeout=timeout))
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], *, model: str, timeout: Optional[float] = None, **request: Any) -> Answer:
+        """Submits a conversation, waits, and gives its next message. ``request`` is as for submit_chat.
+        Raises JobError too."""
+        job = _completed(self.wait(self.submit_chat(messages, model=model, **request).job_id, timeout=timeout))
+        return Answer.read(job)
+
+    def embed(self, texts: Sequence[str], *, model: str, timeout: Optional[float] = None, **request: Any) -> List[List[float]]:
+        """Submits texts, waits, and gives a vector for each. ``request`` is as for submit_embedding. Raises
+        JobError too."""
+        job = _completed(self.wait(self.submit_embedding(texts, model=model, **request).job_id, timeout=timeout))
+        return vectors(job)
 
     def stream(self, prompt: str, *, model: str, **request: Any) -> Iterator[Token]:
         """Submits a job and gives its answer as it is made. Raises JobError too."""
@@ -152,6 +210,11 @@ class Client:
         """Reads the account and the price."""
         return Account.read(self._transport.call("GET", "/v1/account"))
 
+    def statement(self) -> Iterator[StatementEntry]:
+        """Explains every unit of the account, newest first, a page at a time."""
+        for item in self._pages("/v1/account/statement", "entries", {}):
+            yield StatementEntry.read(item)
+
     def models(self) -> List[Model]:
         """Lists the models that can be asked for."""
         return [Model.read(item) for item in self._pages("/v1/models", "data", {})]
@@ -172,6 +235,13 @@ class Client:
             token = page.get("next_page_token") or ""
             if not token:
                 return
+
+
+def _request(
+    options: Optional[Mapping[str, Any]], max_price: str, timeouts: Optional[Mapping[str, str]], model_digest: str
+) -> Dict[str, Any]:
+    given: Dict[str, Any] = {"options": options, "max_price": max_price, "timeouts": timeouts, "model_digest": model_digest}
+    return {name: value for name, value in given.items() if value}
 
 
 def _path(prefix: str, name: str) -> str:

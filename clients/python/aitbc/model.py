@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -33,10 +34,12 @@ class Submission:
     job_id: str
     status: str
     submitted_at: Optional[datetime]
+    available: Optional[str] = None
+    """What another job could cost at most; None where nothing costs anything."""
 
     @staticmethod
     def read(m: Mapping[str, Any]) -> Submission:
-        return Submission(m["job_id"], m["status"], instant(m.get("submitted_at")))
+        return Submission(m["job_id"], m["status"], instant(m.get("submitted_at")), m.get("available"))
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,112 @@ class Job:
             error=Failure(error.get("reason", ""), error.get("message", "")) if error else None,
             refund=Refund(refund["amount"], refund.get("tx_hash") or "", instant(refund.get("final_at"))) if refund else None,
             raw=dict(m),
+        )
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A tool that the assistant wants called; calling it is yours. ``arguments`` is the text of a JSON object."""
+
+    name: str
+    arguments: str
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the assistant said. ``message`` goes into the conversation before the next question."""
+
+    content: str
+    thinking: str
+    tool_calls: List[ToolCall]
+    message: Dict[str, Any] = field(repr=False)
+    job: Job = field(repr=False)
+
+    @staticmethod
+    def read(job: Job) -> Answer:
+        message = json.loads(job.result)
+        calls = [ToolCall(c["name"], _text(c.get("arguments")), c.get("id") or "") for c in message.get("tool_calls") or []]
+        return Answer(message.get("content") or "", message.get("thinking") or "", calls, message, job)
+
+
+def _text(arguments: Any) -> str:
+    return arguments if isinstance(arguments, str) else json.dumps(arguments)
+
+
+def vectors(job: Job) -> List[List[float]]:
+    """Gives the vectors that an embedding made, one for each text."""
+    return [[float(x) for x in vector] for vector in json.loads(job.result)]
+
+
+@dataclass(frozen=True)
+class Quote:
+    """How a job would fare if it were submitted now. It promises nothing; ``raw`` is the whole answer."""
+
+    possible: bool
+    reason: str
+    message: str
+    max_price: str
+    price_per_second: str
+    execution_limit: float
+    """Seconds."""
+    estimated_cost: str
+    """What answers of the model have cost of late; empty: none was seen."""
+    position: int
+    eligible_miners: int
+    available: str
+    raw: Dict[str, Any] = field(repr=False)
+
+    @staticmethod
+    def read(m: Mapping[str, Any]) -> Quote:
+        return Quote(
+            possible=bool(m.get("possible")),
+            reason=m.get("reason") or "",
+            message=m.get("message") or "",
+            max_price=m["max_price"],
+            price_per_second=m["price_per_second"],
+            execution_limit=float((m.get("execution_limit") or "0s").rstrip("s")),
+            estimated_cost=m.get("estimated_cost") or "",
+            position=int((m.get("queue") or {}).get("position") or 0),
+            eligible_miners=int(m.get("eligible_miners") or 0),
+            available=m.get("available") or "",
+            raw=dict(m),
+        )
+
+
+@dataclass(frozen=True)
+class Posting:
+    """What came into a book (balance, escrow, stake ...), or, negative, went out of it."""
+
+    book: str
+    account_id: str
+    amount: str
+
+
+@dataclass(frozen=True)
+class StatementEntry:
+    """What moved the account's tokens; its postings sum to zero."""
+
+    time: Optional[datetime]
+    block_height: int
+    kind: str
+    job_id: str
+    tx_hash: str
+    amount: str
+    balance: str
+    postings: List[Posting]
+
+    @staticmethod
+    def read(m: Mapping[str, Any]) -> StatementEntry:
+        return StatementEntry(
+            time=instant(m.get("time")),
+            block_height=int(m.get("block_height") or 0),
+            kind=m.get("kind") or "",
+            job_id=m.get("job_id") or "",
+            tx_hash=m.get("tx_hash") or "",
+            amount=m.get("amount") or "",
+            balance=m.get("balance") or "",
+            postings=[Posting(p["book"], p.get("account_id") or "", p["amount"]) for p in m.get("postings") or []],
         )
 
 

@@ -136,6 +136,30 @@ class ClientTest(unittest.TestCase):
         self.assertEqual(len(list(Client(server.url).jobs(status="pending", page_size=2))), 3)
         self.assertEqual(server.asked[1][1], "/v1/jobs?page_size=2&status=pending&page_token=a%2Fb")
 
+    def test_a_chat_an_embedding_a_quote_and_a_statement(self) -> None:
+        said = {**DONE, "type": "chat", "result": json.dumps({"role": "assistant", "content": "hi", "tool_calls": [{"id": "1", "name": "f", "arguments": "{}"}]})}
+        made = {**DONE, "type": "embedding", "result": "[[0.5,-1],[2,3]]"}
+        offer = {"possible": False, "reason": "MODEL_NOT_FOUND", "message": "none", "max_price": "6aitbc", "price_per_second": "0.02aitbc"}
+        offer.update(execution_limit="300s", queue={"position": 2, "estimated_wait": "1.5s"}, eligible_miners=1, available="3aitbc")
+        posting = {"book": "escrow", "account_id": "", "amount": "-1aitbc"}
+        entry = {"time": "2025-01-29T14:50:01Z", "block_height": 7, "kind": "submit_job", "amount": "-1aitbc", "balance": "", "postings": [posting]}
+        server = self.serve(
+            (200, {}, {**JOB, "available": "5aitbc"}), (200, {}, said), (200, {}, JOB), (200, {}, made), (200, {}, offer), (200, {}, {"entries": [entry]})
+        )
+        client = Client(server.url)
+        answer = client.chat([{"role": "user", "content": "hello"}], model="m", tools=[{"name": "f"}], idempotency_key="once")
+        self.assertEqual((answer.content, answer.tool_calls[0].name, answer.tool_calls[0].arguments), ("hi", "f", "{}"))
+        self.assertEqual(server.asked[0][3], {"type": "chat", "messages": [{"role": "user", "content": "hello"}], "model": "m", "tools": [{"name": "f"}]})
+        self.assertEqual(server.asked[0][2]["Idempotency-Key"], "once")
+        self.assertEqual(client.embed(["a", "b"], model="m", max_price="1aitbc"), [[0.5, -1.0], [2.0, 3.0]])
+        self.assertEqual(server.asked[2][3], {"type": "embedding", "input": ["a", "b"], "model": "m", "max_price": "1aitbc"})
+        with self.assertRaises(ValueError):
+            client.embed("a text", model="m")
+        quote = client.quote(model="m")
+        self.assertEqual((quote.possible, quote.reason, quote.execution_limit, quote.position), (False, "MODEL_NOT_FOUND", 300.0, 2))
+        entries = list(client.statement())
+        self.assertEqual((entries[0].kind, entries[0].block_height, entries[0].postings[0].amount), ("submit_job", 7, "-1aitbc"))
+
     def test_values(self) -> None:
         self.assertEqual(str(decimal("0.25aitbc")), "0.25")
         at = instant("2025-01-29T14:50:01.123456789Z")
