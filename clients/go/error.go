@@ -36,6 +36,7 @@ const (
 	ReasonRequestRejected     Reason = "REQUEST_REJECTED"
 	ReasonModelNotAllowed     Reason = "MODEL_NOT_ALLOWED"
 	ReasonSpendLimit          Reason = "SPEND_LIMIT"
+	ReasonMinerNotFound       Reason = "MINER_NOT_FOUND"
 	ReasonKeyNotFound         Reason = "KEY_NOT_FOUND"
 	ReasonRouteNotFound       Reason = "ROUTE_NOT_FOUND"
 	reasonCallAbandoned       Reason = "CALL_ABANDONED"

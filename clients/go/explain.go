@@ -129,7 +129,7 @@ type WaitingJobs struct {
 	Obstacles      []string `json:"obstacles,omitempty"`
 }
 
-// Explain tells why a job is where it is. Errors: [ReasonJobNotFound].
+// Explain tells why a job is where it is. Reason: JOB_NOT_FOUND.
 func (c *Client) Explain(ctx context.Context, id JobID) (*Explanation, error) {
 	answer, err := c.jobs.ExplainJob(ctx, &coordinatorv1.ExplainJobRequest{JobId: id.String()})
 	if err != nil {
@@ -138,7 +138,7 @@ func (c *Client) Explain(ctx context.Context, id JobID) (*Explanation, error) {
 	return explanationOf(answer.GetExplanation())
 }
 
-// ExplainMiner tells why a miner gets the jobs it gets. Errors: [ReasonMinerNotFound].
+// ExplainMiner tells why a miner gets the jobs it gets. Reason: MINER_NOT_FOUND.
 func (c *Client) ExplainMiner(ctx context.Context, id AccountID) (*MinerExplanation, error) {
 	answer, err := c.network.ExplainMiner(ctx, &coordinatorv1.ExplainMinerRequest{MinerId: id.String()})
 	if err != nil {

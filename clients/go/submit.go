@@ -72,7 +72,9 @@ type Submission struct {
 	Available *Amount `json:"available,omitempty"`
 }
 
-// Submit hands a job in and returns as soon as it is durable.
+// Submit hands a job in and returns as soon as it is durable. Reasons: INVALID_FIELD,
+// INSUFFICIENT_FUNDS, MODEL_NOT_FOUND, IDEMPOTENCY_MISMATCH, MODEL_NOT_ALLOWED and SPEND_LIMIT (of the
+// API key), RATE_LIMITED, OVERLOADED, LEDGER_UNAVAILABLE.
 func (c *Client) Submit(ctx context.Context, req SubmitRequest) (*Submission, error) {
 	if key := c.caller.cfg.orderKey; key != nil && req.Order == nil {
 		var err error

@@ -40,7 +40,7 @@ func (s jobService) ExplainJob(_ context.Context, r *coordinatorv1.ExplainJobReq
 // ExplainMiner tells of the one miner.
 func (s networkService) ExplainMiner(_ context.Context, r *coordinatorv1.ExplainMinerRequest) (*coordinatorv1.ExplainMinerResponse, error) {
 	if r.GetMinerId() != s.book.parties.miner.account.String() {
-		return nil, refusal(aitbc.Reason("MINER_NOT_FOUND"), codes.NotFound, "no miner "+r.GetMinerId())
+		return nil, refusal(aitbc.ReasonMinerNotFound, codes.NotFound, "no miner "+r.GetMinerId())
 	}
 	return &coordinatorv1.ExplainMinerResponse{Explanation: &coordinatorv1.MinerExplanation{
 		MinerId: r.GetMinerId(), Status: "connected", Summary: "It takes jobs.", Reputation: 1,
