@@ -32,6 +32,7 @@ type options struct {
 	log      string
 	only     string
 	keep     bool
+	postgres bool
 }
 
 func main() {
@@ -44,6 +45,7 @@ func main() {
 	flag.DurationVar(&o.pauseFor, "pause", 40*time.Second, "random: how long a process is frozen; 0: never")
 	flag.StringVar(&o.log, "log", "", "file to which a line for each run is added")
 	flag.StringVar(&o.only, "only", "", "points, bugs: only those with this in their name")
+	flag.BoolVar(&o.postgres, "postgres", false, "keep jobs in a Postgres of the run's own instead of SQLite")
 	flag.BoolVar(&o.keep, "keep", false, "keep the state folder also when nothing was found")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -96,8 +98,8 @@ func (o options) one(ctx context.Context, name string, play scenario) error {
 
 // line is a run in one line.
 func (r result) line() string {
-	return fmt.Sprintf("%s seed=%d jobs=%d kills=%v by_status=%v paid=%duaitbc not_passed=%d findings=%d took=%s",
-		r.name, r.seed, r.jobs, r.kills, r.report.Jobs, r.report.Paid, len(r.unpassed), len(r.report.Findings), r.took.Round(time.Second))
+	return fmt.Sprintf("%s store=%s seed=%d jobs=%d kills=%v by_status=%v paid=%duaitbc not_passed=%d findings=%d took=%s",
+		r.name, r.store, r.seed, r.jobs, r.kills, r.report.Jobs, r.report.Paid, len(r.unpassed), len(r.report.Findings), r.took.Round(time.Second))
 }
 
 // note adds a run to the log.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -10,12 +11,14 @@ import (
 	"time"
 
 	"github.com/aitbc/aitbc/tools/chaos/checker"
+	"github.com/aitbc/aitbc/tools/postgres"
 )
 
 // result is what a scenario did and found.
 type result struct {
 	name     string
 	seed     uint64
+	store    string
 	kills    map[string]int
 	jobs     int
 	report   checker.Report
@@ -34,8 +37,16 @@ func (o options) perform(ctx context.Context, name, bug string, patience time.Du
 	}
 	defer cleanUp(&r, &err)
 	began := time.Now()
-	r = result{name: name, seed: o.seed, kills: map[string]int{}}
-	w, err := newWorld(ctx, o.program, state, bug)
+	r = result{name: name, seed: o.seed, kills: map[string]int{}, store: "sqlite"}
+	if o.postgres {
+		r.store = "postgres"
+	}
+	store, closeStore, err := o.openStore(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, closeStore()) }()
+	w, err := newWorld(ctx, o.program, state, bug, store)
 	if err != nil {
 		return r, err
 	}
@@ -59,6 +70,21 @@ func (o options) perform(ctx context.Context, name, bug string, patience time.Du
 	r.report, err = checker.Check(ctx, input)
 	r.took = time.Since(began)
 	return r, err
+}
+
+// openStore starts a database for the coordinator, if one is asked for.
+func (o options) openStore(ctx context.Context) (url string, stop func() error, err error) {
+	if !o.postgres {
+		return "", func() error { return nil }, nil
+	}
+	server, err := postgres.Start(ctx, postgres.Options{})
+	if err != nil {
+		return "", nil, err
+	}
+	if url, err = server.CreateDatabase(ctx, "chaos"); err != nil {
+		return "", nil, errors.Join(err, server.Stop())
+	}
+	return url, server.Stop, nil
 }
 
 // refundPatience is how long refunds may take to become final: the chain's window, and some blocks.

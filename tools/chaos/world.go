@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -35,8 +36,10 @@ const (
 type world struct {
 	program, state string
 	bug            string
-	engine         *httptest.Server
-	processes      map[string]*process
+	// store is where the coordinator keeps jobs; empty: in SQLite, in the folder.
+	store     string
+	engine    *httptest.Server
+	processes map[string]*process
 	// cuts are the connections that can be cut: miner to coordinator, coordinator to ledger.
 	cuts map[string]*proxy
 
@@ -56,8 +59,8 @@ type process struct {
 }
 
 // newWorld makes a network in the folder and starts it, with a fault planted unless bug is empty.
-func newWorld(ctx context.Context, program, state, bug string) (_ *world, err error) {
-	w := &world{program: program, state: state, bug: bug, processes: map[string]*process{}, cuts: map[string]*proxy{}}
+func newWorld(ctx context.Context, program, state, bug, store string) (_ *world, err error) {
+	w := &world{program: program, state: state, bug: bug, store: store, processes: map[string]*process{}, cuts: map[string]*proxy{}}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -76,7 +79,7 @@ func newWorld(ctx context.Context, program, state, bug string) (_ *world, err er
 		}
 	}
 	create := exec.CommandContext(ctx, program, "coordinator", "keys", "create", "--name", "chaos", "--fund", "900aitbc",
-		"--state", state, "--ledger-url", "http://"+w.rpc, "--output", "json")
+		"--state", state, "--store", store, "--ledger-url", "http://"+w.rpc, "--output", "json")
 	output, err := create.Output()
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w\n%s", err, output)
@@ -103,7 +106,7 @@ func (w *world) layOut() error {
 	common := []string{"--state", w.state, "--log-dir", filepath.Join(w.state, "log")}
 	w.processes[ledgerName] = w.process(ledgerName, append(common, "--rpc-listen", rpc, "--p2p-listen", p2p, "--grpc-listen", ledgerGRPC, "--metrics-listen", ""))
 	w.processes[coordinatorName] = w.process(coordinatorName, append(common, "--rest-listen", rest, "--grpc-listen", grpc, "--metrics-listen", "",
-		"--ledger-url", "http://"+w.cuts[coordinatorName].address(), "--rate-limit", "0"))
+		"--ledger-url", "http://"+w.cuts[coordinatorName].address(), "--rate-limit", "0", "--store", w.store))
 	w.processes[minerName] = w.process(minerName, append(common, "--listen", minerPort, "--coordinators", w.cuts[minerName].address(),
 		"--ollama-url", w.engine.URL, "--slots", "8", "--key-file", filepath.Join(w.state, "keys", "miner.key")))
 	return nil
@@ -117,11 +120,21 @@ func (w *world) process(name string, flags []string) *process {
 	}
 }
 
+const (
+	// lowPort and highPort bound the ports that processes are given: below those that systems take for
+	// outgoing connections, one of which could have the port of a process that is down for a moment.
+	lowPort, highPort = 15_000, 30_000
+	portTries         = 1000
+)
+
 // freePorts finds ports that nobody listens on at the moment.
 func freePorts(n int) ([]string, error) {
 	var ports []string
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+	for try := 0; len(ports) < n; try++ {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", lowPort+rand.IntN(highPort-lowPort)))
+		if err != nil && try < portTries {
+			continue // another one
+		}
 		if err != nil {
 			return nil, fmt.Errorf("find a port: %w", err)
 		}
