@@ -33,6 +33,7 @@ type parts struct {
 	ledger     *ledger.Client // nil: there is none
 	member     *replica.Member
 	dispatcher *dispatch.Dispatcher
+	accuser    *accuser // nil: there is no ledger
 	server     *rpc.Server
 	sessions   *session.Service
 	leaving    chan struct{}  // closed when those who watch jobs must go
@@ -89,6 +90,9 @@ func (s *Service) runWith(ctx context.Context, p *parts, listeners ports, b book
 	group.Add("replica", p.member) // which has the settlement run where it is this replica's
 	group.Add("dispatcher", p.dispatcher)
 	group.Add("retention", s.retention(p))
+	if p.accuser != nil {
+		group.Add("accuser", p.accuser)
+	}
 	group.Add("gRPC", p.server)
 	group.Add("REST", p.rest)
 	if p.metrics != nil {
@@ -134,12 +138,19 @@ func (s *Service) build(ctx context.Context, p *parts, listeners ports, b books)
 	if p.member, err = s.join(ctx, p.store, b.chainID); err != nil {
 		return err
 	}
-	p.dispatcher, err = dispatch.New(ctx, s.cfg.dispatch(b.chainID), dispatch.Deps{
+	deps := dispatch.Deps{
 		Store: p.store, Committer: p.committer, Ledger: b.accounts, Outbox: p.member, Operator: s.operator, Log: s.deps.Logger,
 		Shards: p.member.Shards(), Takes: s.cfg.isPostgres(),
-	})
-	if err != nil {
+	}
+	if p.ledger != nil {
+		p.accuser = newAccuser(p.ledger, ledger.Signer{Account: s.Operator(), Key: s.operator}, s.deps.Logger)
+		deps.Accuse = p.accuser.accuse
+	}
+	if p.dispatcher, err = dispatch.New(ctx, s.cfg.dispatch(b.chainID), deps); err != nil {
 		return err
+	}
+	if p.accuser != nil {
+		p.accuser.expel = p.dispatcher.Expel
 	}
 	settles, err := b.settle(p, p.member)
 	if err != nil {

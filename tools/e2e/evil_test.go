@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,9 +11,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
 	"github.com/aitbc/aitbc/tools/devnet/network"
 	"github.com/aitbc/aitbc/tools/evilminer"
 )
@@ -104,9 +107,9 @@ func deeds() []deed {
 		{"replays the result of another job", rejected, nothing, blamed, replays},
 		{"hands in a job that it does not hold", "refused, LEASE_NOT_HELD; the job is not touched", nothing, "the refusal, in the log", steals},
 		{"answers twice", "the second time gets the first acceptance again", "once", "one receipt", answersTwice},
-		{"gives two answers for one lease", "the second is refused, WRONG_STATE", "the first", "one receipt; both statements together are evidence that costs the stake", contradicts},
 		{"gives a huge result", rejected + " (over 1 MiB)", nothing, blamed, huge},
 		{"streams without end", "text over 1 MiB is not kept; the result counts", "what the result is worth", "nothing", endless},
+		{"answers a byte at a time", "the client's limit ends the job, its last word is metered by the coordinator's clock", "at most the limit; without one of the client's, nothing", "few tokens a second, which its reputation falls by", drips},
 		{"takes a job and is silent", "the client's limit ends the job: it is told to stop, and has 5 s", nothing, "EXECUTION_LIMIT", silent},
 		{"is silent after it was told to stop", "5 s later the job ends by its highest running statement", "what that says, up to the stop", "the receipt of a running statement, its result the text that it is about", silentAfterwards},
 		{"signs a running statement for text that it did not send", "the attempt ends, the job goes to another miner, or fails", nothing, blamed, runsAhead},
@@ -209,7 +212,40 @@ func answersTwice(e *evil) {
 	require.Equal(e, receipts, ledgerStatus(e.T, e.n).GetReceipts())
 }
 
-func contradicts(e *evil) {
+// drips says little for long, and at the limit that it did much.
+func drips(e *evil) {
+	id, lease := e.lease(func(job map[string]any) { job["timeouts"] = map[string]any{"execution": "1s"} })
+	stop := make(chan error, 1)
+	go func() {
+		_, _, err := e.miner.Verdict(lease.GetLeaseId()) // told to stop
+		stop <- err
+	}()
+	said, drip := "", time.NewTicker(100*time.Millisecond)
+	defer drip.Stop()
+	for told := false; !told; {
+		select {
+		case err := <-stop:
+			require.NoError(e, err)
+			told = true
+		case <-drip.C:
+			chunk := &coordinatorv1.AttemptChunk{LeaseId: lease.GetLeaseId(), Offset: int64(len(said)), Text: "z"}
+			require.NoError(e, e.miner.Send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_AttemptChunk{AttemptChunk: chunk}}))
+			said += "z"
+		}
+	}
+	accepted, refused := e.verdict(e.result(lease, said, func(s *aitbc.Statement) { s.Stopped, s.ComputeUS = true, time.Hour.Microseconds() }))
+	require.NotNil(e, accepted, refused)
+	job := awaitStatus(e.T, e.n, id, "cancelled")
+	require.Equal(e, "EXECUTION_LIMIT", failure(job))
+	require.Equal(e, said, job.text("result"))
+	require.LessOrEqual(e, amount(e.T, job.text("cost")), aitbc.Price(time.Second, 20_000, aitbc.UnitsPerCoin))
+}
+
+// contradicts gives two answers for one lease, which is the end of a miner: half its stake is the client's.
+func contradicts(e *evil, key ed25519.PrivateKey) {
+	account := aitbc.AccountOf(key.Public().(ed25519.PublicKey)).String()
+	before := minerOf(e.T, e.n, account)
+	require.Positive(e, before.GetStakeUaitbc())
 	id, lease := e.lease(nil)
 	first, refused := e.verdict(e.result(lease, "yes", nil))
 	require.NotNil(e, first, refused)
@@ -217,6 +253,14 @@ func contradicts(e *evil) {
 	require.Nil(e, second)
 	require.Equal(e, "WRONG_STATE", refused)
 	require.Equal(e, "yes", awaitStatus(e.T, e.n, id, "completed").text("result"))
+	eventually(e.T, "the ledger to take the stake", func() bool { return minerOf(e.T, e.n, account).GetSlashedUs() != 0 })
+	require.Zero(e, minerOf(e.T, e.n, account).GetStakeUaitbc())
+	for err := error(nil); err == nil; { // its session ends
+		_, err = e.miner.Next()
+	}
+	_, err := evilminer.Connect(e.Context(), e.n.CoordinatorGRPC, key, evilModel, nil)
+	require.ErrorContains(e, err, "has a stake of 0aitbc")
+	requireConserved(e.T, e.n)
 }
 
 func huge(e *evil) {
@@ -275,6 +319,63 @@ func TestBadMiners(t *testing.T) {
 		require.Error(t, err)
 		(&evil{T: t, n: n, miner: m}).honest()
 	})
+	t.Run("connects 1,000 times", func(t *testing.T) {
+		(&evil{T: t, n: n, miner: connectOften(t, ctx, n, key)}).honest()
+		requireConserved(t, n)
+	})
+	t.Run("gives two answers for one lease", func(t *testing.T) {
+		var m *evilminer.Miner
+		eventually(t, "the coordinator's door to be free again", func() (open bool) {
+			m, err = evilminer.Connect(ctx, n.CoordinatorGRPC, key, evilModel, nil)
+			return err == nil
+		})
+		defer m.Close()
+		contradicts(&evil{T: t, n: n, miner: m}, key)
+	})
+}
+
+// minerOf reads a miner from the ledger.
+func minerOf(t *testing.T, n *network.Network, account string) *ledgerv1.LedgerMiner {
+	t.Helper()
+	answer, err := ledgerOf(t, n).GetMiner(t.Context(), &ledgerv1.GetMinerRequest{MinerId: account})
+	require.NoError(t, err)
+	return answer.GetMiner()
+}
+
+// connectOften opens 1,000 sessions of one miner, each of which replaces the one before and stays open, and
+// gives the last; then 1,000 streams that never prove a key. The session must not suffer from either.
+func connectOften(t *testing.T, ctx context.Context, n *network.Network, key ed25519.PrivateKey) *evilminer.Miner {
+	t.Helper()
+	connect := func() (*evilminer.Miner, error) {
+		m, err := evilminer.Connect(ctx, n.CoordinatorGRPC, key, evilModel, nil)
+		if err == nil {
+			t.Cleanup(func() { _ = m.Close() })
+		}
+		return m, err
+	}
+	var others errgroup.Group
+	others.SetLimit(16)
+	for range 999 {
+		others.Go(func() error {
+			_, err := connect()
+			return err
+		})
+	}
+	require.NoError(t, others.Wait())
+	last, err := connect()
+	require.NoError(t, err)
+	admitted := 0
+	for range 1000 {
+		m, err := evilminer.Knock(ctx, n.CoordinatorGRPC, key)
+		if err != nil {
+			require.ErrorContains(t, err, "too many miners are proving their keys at once")
+			continue
+		}
+		t.Cleanup(func() { _ = m.Close() })
+		admitted++
+	}
+	t.Logf("%d of 1,000 that prove nothing were heard", admitted)
+	return last
 }
 
 // TestBadMinersPageIsFresh writes the page anew when AITBC_UPDATE_DOCS is set.
@@ -287,6 +388,8 @@ func TestBadMinersPageIsFresh(t *testing.T) {
 	for _, d := range deeds() {
 		fmt.Fprintf(&page, "| %s | %s | %s | %s |\n", d.name, d.happens, d.pays, d.records)
 	}
+	page.WriteString("| connects 1,000 times, and 1,000 times more without proving a key | each session ends the one before; of those that prove nothing 256 are heard at once from one address, the others are refused, OVERLOADED | nothing | a line for each session, in the log |\n")
+	page.WriteString("| gives two answers for one lease | the second is refused, WRONG_STATE; the coordinator hands both statements to the ledger, and the miner's session ends | the first, and its stake is gone: half burned, half the client's | one receipt; the miner is slashed for ever |\n")
 	page.WriteString("| relays a challenge, of another channel or operator | the session is refused, INVALID_KEY | nothing | the refusal, in the log |\n")
 	if os.Getenv("AITBC_UPDATE_DOCS") != "" {
 		require.NoError(t, os.WriteFile(path, []byte(page.String()), 0o644))

@@ -51,27 +51,49 @@ func Connect(ctx context.Context, address string, key ed25519.PrivateKey, model 
 	return m, nil
 }
 
-func (m *Miner) open(ctx context.Context, forge Forge) (err error) {
+// Knock opens a session's stream, says who it is and leaves the challenge unanswered. Errors: the
+// coordinator's.
+func Knock(ctx context.Context, address string, key ed25519.PrivateKey) (*Miner, error) {
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return nil, fmt.Errorf("knock: %w", err)
+	}
+	m := &Miner{key: key, conn: conn}
+	if _, err := m.greet(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return m, nil
+}
+
+// greet says hello and takes the challenge.
+func (m *Miner) greet(ctx context.Context) (proof aitbc.SessionChallenge, err error) {
 	if m.stream, err = coordinatorv1.NewSessionServiceClient(m.conn).Connect(ctx); err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return proof, fmt.Errorf("connect: %w", err)
 	}
 	account := aitbc.AccountOf(m.key.Public().(ed25519.PublicKey))
 	hello := &coordinatorv1.MinerHello{MinerId: account.String(), Protocol: 1, Software: "evilminer"}
 	if err := m.Send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_Hello{Hello: hello}}); err != nil {
-		return err
+		return proof, err
 	}
 	answer, err := m.stream.Recv()
 	if err != nil {
-		return fmt.Errorf("await the challenge: %w", err)
+		return proof, fmt.Errorf("await the challenge: %w", err)
 	}
 	challenge := answer.GetChallenge()
 	operator, err := aitbc.ParseAccountID(challenge.GetOperatorId())
 	if err != nil || len(challenge.GetChallenge()) != 32 {
-		return fmt.Errorf("no challenge: %v: %w", answer, err)
+		return proof, fmt.Errorf("no challenge: %v: %w", answer, err)
 	}
-	proof := aitbc.SessionChallenge{
+	return aitbc.SessionChallenge{
 		ChainID: challenge.GetChainId(), Operator: operator, Miner: account,
 		Challenge: [32]byte(challenge.GetChallenge()), ChannelBinding: []byte(aitbc.PlaintextBinding),
+	}, nil
+}
+
+func (m *Miner) open(ctx context.Context, forge Forge) error {
+	proof, err := m.greet(ctx)
+	if err != nil {
+		return err
 	}
 	if forge != nil {
 		forge(&proof)
@@ -82,7 +104,8 @@ func (m *Miner) open(ctx context.Context, forge Forge) (err error) {
 	if err := m.Send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_Authentication{Authentication: authentication}}); err != nil {
 		return err
 	}
-	if answer, err = m.stream.Recv(); err != nil {
+	answer, err := m.stream.Recv()
+	if err != nil {
 		return fmt.Errorf("await the welcome: %w", err)
 	}
 	if answer.GetWelcome() == nil {

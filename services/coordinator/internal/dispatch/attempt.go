@@ -143,7 +143,7 @@ func (d *Dispatcher) complete(ctx context.Context, miner aitbc.AccountID, r Resu
 		return job.Job{}, err
 	}
 	if hasResultOf(j, miner, r.Attempt) {
-		return again(j, r)
+		return d.again(j, r)
 	}
 	if !j.HeldBy(miner, r.Attempt) {
 		return job.Job{}, job.ErrLeaseNotHeld
@@ -175,14 +175,15 @@ func (d *Dispatcher) complete(ctx context.Context, miner aitbc.AccountID, r Resu
 	}
 	done, err := d.do(ctx, c)
 	if err == nil && overtaken {
-		return again(done, r)
+		return d.again(done, r)
 	}
 	return done, err
 }
 
 // again answers a result that comes once more.
-func again(j job.Job, r Result) (job.Job, error) {
+func (d *Dispatcher) again(j job.Job, r Result) (job.Job, error) {
 	if !bytes.Equal(j.Completion.Statement.SigningBytes(), r.Statement) {
+		d.accuse(j, r)
 		return job.Job{}, job.Errorf(coordinatorv1.ErrorReason_ERROR_REASON_WRONG_STATE, "another result of this attempt was accepted")
 	}
 	return j, nil

@@ -13,7 +13,7 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
 )
 
-// Deps is what a Dispatcher needs; all of it is required.
+// Deps is what a Dispatcher needs; all of it but Accuse is required.
 type Deps struct {
 	// Store is read; everything is written through Committer, which must be running.
 	Store     store.Reader
@@ -26,6 +26,8 @@ type Deps struct {
 	// asks the store what a miner holds that comes to it.
 	Shards []int32
 	Takes  bool
+	// Accuse is told of a miner that contradicts itself; it must not block. Nil: there is nobody to tell.
+	Accuse func(Contradiction)
 	// Operator signs leases and acceptances.
 	Operator ed25519.PrivateKey
 	// Log gets one line per step of a job.

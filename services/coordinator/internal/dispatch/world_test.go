@@ -53,6 +53,8 @@ type world struct {
 	// paused: nothing is handed out and nothing times out.
 	paused bool
 	stop   func()
+	// accused are the contradictions that were told of.
+	accused []dispatch.Contradiction
 }
 
 // pass lets time pass in the bubble; what is due at its end has happened.
@@ -88,6 +90,7 @@ func (w *world) start() {
 	require.NoError(w.t, err)
 	w.Dispatcher, err = dispatch.New(w.t.Context(), w.config, dispatch.Deps{
 		Store: w.store, Committer: committer, Ledger: w.ledger, Outbox: w.ledger,
+		Accuse: func(c dispatch.Contradiction) { w.accused = append(w.accused, c) },
 		Shards: []int32{1}, Operator: operatorKey, Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(w.t, err)
