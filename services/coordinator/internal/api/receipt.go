@@ -36,7 +36,7 @@ func (s *receiptServer) GetReceipt(ctx context.Context, r *coordinatorv1.GetRece
 	case err != nil:
 		return nil, fmt.Errorf("reading the job of receipt %s: %w", r.GetReceiptId(), err)
 	}
-	minerKey, err := s.minerKey(ctx, j.Miner)
+	minerKey, err := s.minerKey(ctx, j)
 	if err != nil {
 		return nil, err
 	}
@@ -51,9 +51,13 @@ func (s *receiptServer) GetReceipt(ctx context.Context, r *coordinatorv1.GetRece
 	return &coordinatorv1.GetReceiptResponse{Receipt: receipt}, nil
 }
 
-// minerKey is nil for a miner that has left the ledger: its receipts stay readable.
-func (s *receiptServer) minerKey(ctx context.Context, miner aitbc.AccountID) (ed25519.PublicKey, error) {
-	key, err := s.deps.Ledger.MinerKey(ctx, miner)
+// minerKey is what checked the statement, whatever key the miner has had since. Jobs from before that
+// was kept ask the ledger; nil for a miner that has left it: its receipts stay readable.
+func (s *receiptServer) minerKey(ctx context.Context, j job.Job) (ed25519.PublicKey, error) {
+	if len(j.Completion.MinerKey) > 0 {
+		return j.Completion.MinerKey, nil
+	}
+	key, err := s.deps.Ledger.MinerKey(ctx, j.Miner)
 	if err == nil {
 		return key, nil
 	}

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/json"
 	"flag"
 	"os"
@@ -64,6 +65,25 @@ func failedJob() job.Job {
 	j.Failure = job.Failure{Reason: coordinatorv1.ErrorReason_ERROR_REASON_ENGINE_ERROR, Message: "the engine said no"}
 	j.Settlement = &job.Settlement{Refunded: 6_000_000, TxHash: aitbc.Hash{8}, RefundFinalAt: submittedAt.Add(time.Hour)}
 	return j
+}
+
+// A miner may have another key by now: the receipt comes with the one that signed.
+func TestAReceiptHasTheKeyThatTheMinerSignedWith(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	j := completedJob()
+	signedWith := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{9}, ed25519.SeedSize)).Public().(ed25519.PublicKey)
+	require.NotEqual(t, minerKey, signedWith)
+	j.Completion.MinerKey = signedWith
+	w.jobs[jobID] = j
+	var got struct {
+		Evidence struct {
+			Key []byte `json:"miner_public_key"`
+		} `json:"evidence"`
+	}
+	answer := serve(t, w, auth.DefaultLimitConfig()).do(t, "GET", "/v1/receipts/"+jobID.ReceiptID(), "", "X-Api-Key", clientKey)
+	require.NoError(t, json.Unmarshal([]byte(readAll(t, answer)), &got))
+	require.Equal(t, []byte(signedWith), got.Evidence.Key)
 }
 
 // A job whose escrow the ledger refused has no settlement, and cost as little as any other that
