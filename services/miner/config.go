@@ -30,8 +30,8 @@ type Config struct {
 	// Operators are the accounts to work for; empty: any.
 	Operators []string
 	// Ledger is the gRPC address of a node of the ledger at which the miner claims what an operator
-	// accepted and does not settle, and at which it registers and bonds its stake
-	// at the start; empty: that has been done. Off loopback it is called with TLS.
+	// accepted and does not settle, and at which it registers and bonds its stake at the start; empty:
+	// that has been done. Off loopback, or as grpcs://, it is called with TLS, as grpc:// without.
 	Ledger string
 	// Stake is what the stake shall be at least; 0: the least that gets work.
 	Stake aitbc.Amount
@@ -39,7 +39,8 @@ type Config struct {
 	Name string
 	// TLS wants TLS on loopback too; off loopback it is always used, unless Insecure.
 	TLS bool
-	// TLSCA is a PEM file with the authorities to trust instead of the system's; it implies TLS.
+	// TLSCA is a PEM file with the authorities to trust instead of the system's, for coordinators and
+	// ledger; it implies TLS to coordinators.
 	TLSCA string
 	// Insecure allows plaintext to coordinators, and the owner's port, off loopback.
 	Insecure bool

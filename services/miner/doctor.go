@@ -155,7 +155,7 @@ func checkLedger(ctx context.Context, cfg Config, key ed25519.PrivateKey) Check 
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
 	c := Check{Name: "ledger", Remedy: "is --ledger the gRPC address (port 18003) of a node that runs?"}
-	ledger, err := aitbc.NewLedger(cfg.Ledger)
+	ledger, err := cfg.openLedger()
 	if err != nil {
 		c.Detail = err.Error()
 		return c

@@ -14,17 +14,9 @@ import (
 // enrolAgain is how long the miner waits before it looks again whether it can be enrolled.
 const enrolAgain = 15 * time.Second
 
-// enrol registers the miner on the ledger and bonds its stake, if the owner named a node for that. It
-// goes on until that is done, and says what it waits for; meanwhile coordinators turn the miner away.
-func (s *Service) enrol(ctx context.Context) error {
-	if s.cfg.Ledger == "" {
-		<-ctx.Done()
-		return nil
-	}
-	ledger, err := aitbc.NewLedger(s.cfg.Ledger)
-	if err != nil {
-		return fmt.Errorf("ledger: %w", err)
-	}
+// enrol registers the miner on the ledger and bonds its stake. It goes on until that is done, and says
+// what it waits for; meanwhile coordinators turn the miner away.
+func (s *Service) enrol(ctx context.Context, ledger *aitbc.Ledger) error {
 	wish := enrol.Wish{Key: s.key, Name: s.cfg.Name, Stake: s.cfg.Stake, ChainID: s.cfg.ChainID}
 	for {
 		standing, err := enrol.Once(ctx, ledger, wish)
@@ -32,10 +24,10 @@ func (s *Service) enrol(ctx context.Context) error {
 			s.deps.Logger.InfoContext(ctx, "miner is enrolled", "miner_id", standing.Account.String(), "chain_id", standing.ChainID,
 				"stake", standing.Stake.String(), "balance", standing.Balance.String())
 			<-ctx.Done()
-			return ledger.Close()
+			return nil
 		}
 		if ctx.Err() != nil {
-			return ledger.Close()
+			return nil
 		}
 		s.deps.Logger.WarnContext(ctx, "miner is not enrolled", obs.KeyError, err, "again_in", enrolAgain)
 		timer := time.NewTimer(enrolAgain)
@@ -43,7 +35,7 @@ func (s *Service) enrol(ctx context.Context) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return ledger.Close()
+			return nil
 		}
 	}
 }

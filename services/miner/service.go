@@ -98,7 +98,7 @@ type parts struct {
 	engine  *executor.Ollama
 	spool   *spool.Spool
 	runner  *attempt.Runner
-	ledger  *claim.Node    // nil: no claims
+	ledger  *aitbc.Ledger  // nil: no enrolment, no claims
 	claimer *claim.Claimer // with ledger
 	session *session.Session
 	api     *api.API
@@ -129,8 +129,8 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	var group run.Group
 	group.Add("attempts", p.runner)
 	group.Add("session", p.session)
-	group.Add("enrolment", run.Func(s.enrol))
-	if p.claimer != nil {
+	if p.ledger != nil {
+		group.Add("enrolment", run.Func(func(ctx context.Context) error { return s.enrol(ctx, p.ledger) }))
 		group.Add("claims", p.claimer)
 	}
 	group.Add("owner's port", p.api)
@@ -165,10 +165,10 @@ func (s *Service) open(ctx context.Context) (p parts, err error) {
 		Key: s.key, Executor: p.engine, Devices: device.New(), Spool: p.spool, Metrics: metrics, Log: s.deps.Logger,
 	})
 	if s.cfg.Ledger != "" {
-		if p.ledger, err = claim.Dial(s.cfg.Ledger, s.key); err != nil {
+		if p.ledger, err = s.cfg.openLedger(); err != nil {
 			return p, err
 		}
-		p.claimer = claim.New(claim.DefaultConfig(), p.spool, p.ledger, s.deps.Logger)
+		p.claimer = claim.New(claim.DefaultConfig(), p.spool, claim.NewNode(p.ledger, s.key), s.deps.Logger)
 	}
 	config, err := s.sessionConfig()
 	if err != nil {

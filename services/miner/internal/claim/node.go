@@ -5,33 +5,22 @@ import (
 	"crypto/ed25519"
 	"fmt"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
 )
 
-// Node is a ledger node, asked over gRPC without TLS: what is sent is signed and public, and a node
-// that lies about a job can at worst keep the miner from its pay, which silence does too.
+// Node is a ledger node as a claimer sees it.
 type Node struct {
-	connection *grpc.ClientConn
-	client     ledgerv1.LedgerServiceClient
-	wallet     *aitbc.Wallet
+	client ledgerv1.LedgerServiceClient
+	wallet *aitbc.Wallet
 }
 
 var _ Ledger = (*Node)(nil)
 
-// Dial gives the node at an address of LedgerService, for a miner's key. It connects when it is first
-// used; Close must be called.
-func Dial(address string, key ed25519.PrivateKey) (*Node, error) {
-	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return nil, fmt.Errorf("ledger address %q: %w", address, err)
-	}
-	client := ledgerv1.NewLedgerServiceClient(connection)
+// NewNode makes it of a client, which stays the caller's to close, and a miner's key.
+func NewNode(client ledgerv1.LedgerServiceClient, key ed25519.PrivateKey) *Node {
 	public, _ := key.Public().(ed25519.PublicKey) // it is no other type
-	return &Node{connection: connection, client: client, wallet: aitbc.NewWallet(client, aitbc.AccountOf(public), key)}, nil
+	return &Node{client: client, wallet: aitbc.NewWallet(client, aitbc.AccountOf(public), key)}
 }
 
 // Job implements Ledger.
@@ -48,6 +37,3 @@ func (n *Node) Send(ctx context.Context, message *ledgerv1.Message) error {
 	_, err := n.wallet.Send(ctx, message)
 	return err
 }
-
-// Close lets go of the connection.
-func (n *Node) Close() error { return n.connection.Close() }
