@@ -34,6 +34,7 @@ type miner struct {
 	id      aitbc.AccountID
 	key     ed25519.PublicKey
 	stake   aitbc.Amount
+	low     bool // that is too little to be given work
 	since   time.Time
 	session uint64
 	// link is nil while there is no session. spoken: the session's first state has come, and from
@@ -68,9 +69,27 @@ func (d *Dispatcher) MinerConnected(r Registration) uint64 {
 	}
 	d.timers.stop(&m.timer)
 	d.sessions++
-	m.key, m.stake, m.since = r.Key, r.Stake, now
+	m.key, m.stake, m.low, m.since = r.Key, r.Stake, false, now
 	m.session, m.link, m.spoken = d.sessions, r.Link, false
 	return m.session
+}
+
+// MinerStake takes in what a miner's stake is now, and whether that is enough to be given work. Leases
+// that it holds go on. What is said of a session that has been replaced changes nothing.
+func (d *Dispatcher) MinerStake(id aitbc.AccountID, session uint64, stake aitbc.Amount, enough bool) {
+	now := clock()
+	d.mu.Lock()
+	m := d.miners[id]
+	if m == nil || m.session != session || (m.stake == stake && m.low == !enough) {
+		d.mu.Unlock()
+		return
+	}
+	m.stake, m.low = stake, !enough
+	if m.here() { // or its first state describes it
+		d.describe(now, m)
+	}
+	d.mu.Unlock()
+	d.signal()
 }
 
 // MinerState takes in what a miner says of itself and brings both sides in line: leases that it
@@ -198,13 +217,14 @@ func countRunning(running []string, strangers []lease) int {
 // take its slots too.
 func (d *Dispatcher) describe(now time.Time, m *miner) {
 	described := scheduler.Miner{
-		ID:       m.id,
-		Stake:    m.stake,
-		Slots:    m.state.Slots,
-		Busy:     m.strangers + m.stopping,
-		Floor:    m.state.PriceFloor,
-		Draining: m.state.Draining,
-		Away:     m.link == nil,
+		ID:          m.id,
+		Stake:       m.stake,
+		Understaked: m.low,
+		Slots:       m.state.Slots,
+		Busy:        m.strangers + m.stopping,
+		Floor:       m.state.PriceFloor,
+		Draining:    m.state.Draining,
+		Away:        m.link == nil,
 	}
 	for _, model := range m.state.Models {
 		digest, err := aitbc.ParseHash(model.GetDigest())

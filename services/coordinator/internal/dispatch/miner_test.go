@@ -10,6 +10,7 @@ import (
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
+	"github.com/aitbc/aitbc/services/coordinator/internal/scheduler"
 )
 
 const notHeld = coordinatorv1.ErrorReason_ERROR_REASON_LEASE_NOT_HELD
@@ -237,6 +238,29 @@ func TestAJobThatWaitsForAnotherMinerSurvivesARestart(t *testing.T) {
 		require.Equal(t, job.Queued, w.job(j.ID).Phase, w.job(j.ID).Failure.Message)
 		pass(time.Second)
 		w.requireJob(j.ID, job.Settling, job.StatusFailed, engineError)
+	})
+}
+
+func TestAMinerBelowTheLeastStakeGetsNothing(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		miner := w.connected(1, 2)
+		w.queue()
+		held := miner.lease()
+		w.MinerStake(miner.id, miner.session-1, 4, false) // said of a session before
+		w.MinerStake(miner.id, miner.session, 4, false)
+		w.queue()
+		leases, revoked := miner.got()
+		require.Empty(t, leases)
+		require.Empty(t, revoked, "what it holds goes on")
+		x, err := w.ExplainMiner(miner.id)
+		require.NoError(t, err)
+		require.Equal(t, []scheduler.Obstacle{scheduler.LowStake}, x.Obstacles)
+		require.Equal(t, aitbc.Amount(4), x.Miner.Stake)
+		miner.finish(held)
+		leases, _ = miner.got()
+		require.Empty(t, leases)
+		w.MinerStake(miner.id, miner.session, 5, true)
+		miner.lease()
 	})
 }
 

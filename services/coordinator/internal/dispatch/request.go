@@ -131,7 +131,7 @@ type MinerView struct {
 	ID aitbc.AccountID
 	// Status is "connected", "unknown" or "draining".
 	Status string
-	// Stake is its stake by the ledger when it connected.
+	// Stake is its stake by the ledger when that was last asked.
 	Stake aitbc.Amount
 	// Standing is what the scheduler has learnt of it.
 	Standing scheduler.Standing

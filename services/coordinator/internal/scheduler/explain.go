@@ -11,13 +11,14 @@ import (
 // Obstacle is why a miner does not get a job now.
 type Obstacle string
 
-// The obstacles. Those up to Draining last until the miner changes; the others pass by themselves.
+// The obstacles. Those up to LowStake last until the miner changes; the others pass by themselves.
 const (
 	NoModel     Obstacle = "no_model"
 	OtherDigest Obstacle = "other_digest"
 	PriceFloor  Obstacle = "price_floor"
 	Excluded    Obstacle = "excluded"
 	Draining    Obstacle = "draining"
+	LowStake    Obstacle = "low_stake"
 	Away        Obstacle = "away"
 	Tripped     Obstacle = "tripped"
 	Full        Obstacle = "full"
@@ -131,6 +132,9 @@ func (m *miner) ownObstacles() []Obstacle {
 	var found []Obstacle
 	if m.Draining {
 		found = append(found, Draining)
+	}
+	if m.Understaked {
+		found = append(found, LowStake)
 	}
 	if m.Away {
 		found = append(found, Away)

@@ -11,8 +11,9 @@ import (
 type Miner struct {
 	// ID is its account.
 	ID aitbc.AccountID
-	// Stake is its stake.
-	Stake aitbc.Amount
+	// Stake is its stake; Understaked: that is less than a miner must have to be given work.
+	Stake       aitbc.Amount
+	Understaked bool
 	// Slots is how many jobs it runs at once, at most; Busy how many of them are taken by work
 	// that is none of the jobs it holds here.
 	Slots int
@@ -137,7 +138,7 @@ func (s *Scheduler) count(m *miner, by int) {
 func (m *miner) free() int {
 	slots := m.Slots
 	switch {
-	case m.gone, m.Away, m.Draining, m.breaker == open:
+	case m.gone, m.Away, m.Draining, m.Understaked, m.breaker == open:
 		return 0
 	case m.breaker == probing:
 		slots = min(slots, 1)

@@ -20,7 +20,7 @@ type world struct {
 }
 
 func (w *world) free(m scheduler.Miner) int {
-	if m.Away || m.Draining {
+	if m.Away || m.Draining || m.Understaked {
 		return 0
 	}
 	free := m.Slots - m.Busy
@@ -66,12 +66,13 @@ func (w *world) idle() bool {
 
 func drawMiner(t *rapid.T, n int) scheduler.Miner {
 	m := scheduler.Miner{
-		ID:       account(n),
-		Slots:    rapid.IntRange(0, 3).Draw(t, "slots"),
-		Busy:     rapid.IntRange(0, 1).Draw(t, "busy"),
-		Floor:    aitbc.Amount(rapid.IntRange(0, 3).Draw(t, "floor")),
-		Draining: rapid.IntRange(0, 5).Draw(t, "draining") == 0,
-		Away:     rapid.IntRange(0, 5).Draw(t, "away") == 0,
+		ID:          account(n),
+		Slots:       rapid.IntRange(0, 3).Draw(t, "slots"),
+		Busy:        rapid.IntRange(0, 1).Draw(t, "busy"),
+		Floor:       aitbc.Amount(rapid.IntRange(0, 3).Draw(t, "floor")),
+		Draining:    rapid.IntRange(0, 5).Draw(t, "draining") == 0,
+		Understaked: rapid.IntRange(0, 5).Draw(t, "understaked") == 0,
+		Away:        rapid.IntRange(0, 5).Draw(t, "away") == 0,
 	}
 	for _, name := range []string{tiny, other} {
 		if rapid.Bool().Draw(t, "has") {

@@ -68,6 +68,7 @@ func TestAJobGoesToAMinerThatMayRunIt(t *testing.T) {
 		"a floor above the price":   {miner: func(m *scheduler.Miner) { m.Floor = price + 1 }, obstacle: scheduler.PriceFloor},
 		"excluded":                  {job: func(j *scheduler.Job) { j.Excluded = []aitbc.AccountID{account(1)} }, obstacle: scheduler.Excluded},
 		"draining":                  {miner: func(m *scheduler.Miner) { m.Draining = true }, obstacle: scheduler.Draining},
+		"too little stake":          {miner: func(m *scheduler.Miner) { m.Understaked = true }, obstacle: scheduler.LowStake},
 		"away":                      {miner: func(m *scheduler.Miner) { m.Away = true }, obstacle: scheduler.Away},
 		"no slots":                  {miner: func(m *scheduler.Miner) { m.Slots = 0 }, obstacle: scheduler.Full},
 		"busy with work of its own": {miner: func(m *scheduler.Miner) { m.Busy = 1 }, obstacle: scheduler.Full},

@@ -22,6 +22,8 @@ type Config struct {
 	SendQueue int
 	// InFlight is how many frames of one miner are worked on at once; the next ones wait unread.
 	InFlight int
+	// StakeInterval is how often a miner's stake is looked up while its session lasts.
+	StakeInterval time.Duration
 	// FrameTimeout bounds the work on one frame. It is longer than a commit may take.
 	FrameTimeout time.Duration
 }
@@ -35,6 +37,7 @@ func DefaultConfig() Config {
 		HandshakesPerPeer: 256,
 		SendQueue:         1024,
 		InFlight:          64,
+		StakeInterval:     30 * time.Second,
 		FrameTimeout:      45 * time.Second,
 	}
 }
@@ -42,8 +45,9 @@ func DefaultConfig() Config {
 // Validate reports every fault.
 func (c Config) Validate() error {
 	var faults []error
-	if c.Heartbeat <= 0 || c.Handshake <= 0 || c.FrameTimeout <= 0 {
-		faults = append(faults, fmt.Errorf("session heartbeat %s, handshake %s, frame timeout %s: want more than 0", c.Heartbeat, c.Handshake, c.FrameTimeout))
+	if min(c.Heartbeat, c.Handshake, c.StakeInterval, c.FrameTimeout) <= 0 {
+		faults = append(faults, fmt.Errorf("session heartbeat %s, handshake %s, stake interval %s, frame timeout %s: want more than 0",
+			c.Heartbeat, c.Handshake, c.StakeInterval, c.FrameTimeout))
 	}
 	if c.SendQueue < 1 || c.InFlight < 1 {
 		faults = append(faults, fmt.Errorf("session send queue %d, in flight %d: want at least 1", c.SendQueue, c.InFlight))

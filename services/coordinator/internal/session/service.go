@@ -24,6 +24,7 @@ import (
 // Dispatcher runs jobs; *dispatch.Dispatcher is one, and says what its methods do.
 type Dispatcher interface {
 	MinerConnected(r dispatch.Registration) uint64
+	MinerStake(id aitbc.AccountID, session uint64, stake aitbc.Amount, enough bool)
 	MinerState(ctx context.Context, id aitbc.AccountID, session uint64, s dispatch.MinerState) error
 	MinerGone(ctx context.Context, id aitbc.AccountID, session uint64) error
 	StartAttempt(ctx context.Context, miner aitbc.AccountID, id aitbc.JobID, attempt uint32) (job.Job, error)
@@ -137,6 +138,8 @@ func (s *Service) hold(ctx context.Context, cancel context.CancelCauseFunc, st s
 	sent := s.send(ctx, cancel, st, l)
 
 	t := &talk{service: s, miner: r.ID, number: number, link: l, end: cancel, log: log}
+	s.pumps.Go(func() { t.watchStake(ctx) })
+
 	err := t.run(ctx, frames)
 	cancel(err)
 	if gone := s.deps.Dispatcher.MinerGone(context.WithoutCancel(ctx), r.ID, number); gone != nil {

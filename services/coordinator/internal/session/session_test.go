@@ -169,6 +169,30 @@ func TestSilenceOfThreeHeartbeatsEndsTheSession(t *testing.T) {
 	})
 }
 
+func TestAStakeIsWatchedWhileTheSessionLasts(t *testing.T) {
+	unknown := &job.Error{Why: coordinatorv1.ErrorReason_ERROR_REASON_MINER_NOT_FOUND}
+	away := &job.Error{Why: coordinatorv1.ErrorReason_ERROR_REASON_LEDGER_UNAVAILABLE}
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		c := w.welcomed()
+		look := func(stake aitbc.Amount, err error) []standing {
+			w.ledger.says(stake, err)
+			for range w.config.StakeInterval / w.config.Heartbeat {
+				<-time.After(w.config.Heartbeat)
+				c.send(state())
+			}
+			synctest.Wait()
+			told := w.dispatcher.stakes
+			w.dispatcher.stakes = nil
+			return told
+		}
+		require.Equal(t, []standing{{10, true}}, look(10, nil))
+		require.Equal(t, []standing{{9, false}}, look(9, nil))
+		require.Empty(t, look(0, away), "who does not answer says nothing")
+		require.Equal(t, []standing{{11, true}}, look(11, nil))
+		require.Equal(t, []standing{{0, false}}, look(11, unknown))
+	})
+}
+
 func TestAReplacedSessionEnds(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		c := w.welcomed()

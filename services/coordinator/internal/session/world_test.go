@@ -42,6 +42,7 @@ type fakeDispatcher struct {
 	sessions []dispatch.Registration
 	gone     []uint64
 	states   []dispatch.MinerState
+	stakes   []standing
 	result   dispatch.Result
 	answer   job.Job
 	refusal  error
@@ -60,6 +61,18 @@ func (d *fakeDispatcher) MinerConnected(r dispatch.Registration) uint64 {
 	defer d.mu.Unlock()
 	d.sessions = append(d.sessions, r)
 	return uint64(len(d.sessions))
+}
+
+// standing is what dispatch was told of a stake.
+type standing struct {
+	stake  aitbc.Amount
+	enough bool
+}
+
+func (d *fakeDispatcher) MinerStake(_ aitbc.AccountID, _ uint64, stake aitbc.Amount, enough bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stakes = append(d.stakes, standing{stake, enough})
 }
 
 func (d *fakeDispatcher) MinerState(_ context.Context, _ aitbc.AccountID, _ uint64, s dispatch.MinerState) error {
@@ -112,12 +125,22 @@ func (d *fakeDispatcher) link() dispatch.Link {
 }
 
 type fakeLedger struct {
+	mu    sync.Mutex
 	key   ed25519.PublicKey
 	stake aitbc.Amount
 	err   error
 }
 
+// says sets what the ledger says of the miner from now on.
+func (l *fakeLedger) says(stake aitbc.Amount, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stake, l.err = stake, err
+}
+
 func (l *fakeLedger) Miner(context.Context, aitbc.AccountID) (ed25519.PublicKey, aitbc.Amount, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return l.key, l.stake, l.err
 }
 

@@ -514,8 +514,8 @@ func (x *JobWait) GetMiners() []*MinerFinding {
 // ObstacleCount is how many miners an obstacle keeps from a job.
 type ObstacleCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// `no_model`, `other_digest`, `price_floor`, `excluded` (it failed this job), `draining`, `away` (its
-	// stream dropped), `tripped` (it failed too often in a row) or `full`.
+	// `no_model`, `other_digest`, `price_floor`, `excluded` (it failed this job), `draining`,
+	// `low_stake` (less than the ledger's least), `away` (its stream dropped), `tripped` (it failed too often in a row) or `full`.
 	Obstacle string `protobuf:"bytes,1,opt,name=obstacle,proto3" json:"obstacle,omitempty"`
 	// How many.
 	Miners        int32 `protobuf:"varint,2,opt,name=miners,proto3" json:"miners,omitempty"`
