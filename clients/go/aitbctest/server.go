@@ -1,6 +1,7 @@
 // Package aitbctest is a coordinator in memory for the tests of programs that use package aitbc.
 //
-// It speaks the contract over REST and gRPC on loopback ports of its own, answers jobs with a
+// It speaks the contract over REST and gRPC, and as much of OpenAI's API as programs that use that need in
+// their tests (chats, completions, embeddings, models), on loopback ports of its own, answers jobs with a
 // function of yours, and makes receipts whose evidence is really signed. There is no ledger, no
 // miner and no engine, and nothing happens by itself: each read of a job moves it one step on,
 // from pending over running to its end.
@@ -112,7 +113,7 @@ func Start(cfg Config) (*Server, error) {
 	if err == nil {
 		var mux http.Handler
 		if mux, err = newGateway(s.conn); err == nil {
-			s.rest = httptest.NewServer(mux)
+			s.rest = httptest.NewServer(newOpenAI(mux, s.conn))
 			return s, nil
 		}
 	}
