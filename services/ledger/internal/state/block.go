@@ -7,6 +7,7 @@ import (
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
+	"github.com/aitbc/aitbc/services/ledger/internal/tree"
 )
 
 // Verifier reports whether signature is key's of message. It must answer as [aitbc.Verify] does;
@@ -143,8 +144,9 @@ func (b *Block) End() (Outcome, error) {
 
 // settleEntries brings the next state's tree and supply up to what was written.
 func (b *Block) settleEntries(next *State) ([]Write, error) {
-	var writes []Write
-	for _, key := range b.written() {
+	keys := b.written()
+	writes, changes := make([]Write, 0, len(keys)), make([]tree.Change, 0, len(keys))
+	for _, key := range keys {
 		if before, there := b.base.entries.Get(key); there {
 			if err := next.supply.add(key, before, -1); err != nil {
 				return nil, err
@@ -156,9 +158,10 @@ func (b *Block) settleEntries(next *State) ([]Write, error) {
 				return nil, err
 			}
 		}
-		next.tree = next.tree.Set(key, after)
+		changes = append(changes, tree.Changed(key, after))
 		writes = append(writes, Write{Key: key, Value: after})
 	}
+	next.tree = next.tree.With(changes)
 	return writes, nil
 }
 

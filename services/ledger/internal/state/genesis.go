@@ -9,6 +9,7 @@ import (
 	"time"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
+	"github.com/aitbc/aitbc/services/ledger/internal/tree"
 )
 
 // Genesis is the ledger before its first block. Its JSON is the app_state of CometBFT's genesis
@@ -107,10 +108,12 @@ func (b *builder) fault(format string, args ...any) {
 
 func (b *builder) state(timeUS int64) (*State, error) {
 	s := &State{entries: b.entries, timeUS: timeUS}
+	var changes []tree.Change
 	s.entries.Scan(func(key string, value []byte) bool {
-		s.tree = s.tree.Set(key, value)
+		changes = append(changes, tree.Changed(key, value))
 		return true
 	})
+	s.tree = s.tree.With(changes)
 	var err error
 	if s.log, err = newReceiptLog(0, nil); err != nil {
 		return nil, err

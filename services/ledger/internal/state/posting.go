@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 )
@@ -87,12 +88,11 @@ func (b *Block) moved(mark int, m Movement) {
 	if !b.journalled {
 		return
 	}
-	seen := make(map[string]bool, len(b.journal)-mark)
-	for _, c := range b.journal[mark:] {
-		if seen[c.key] {
+	since := b.journal[mark:]
+	for i, c := range since {
+		if slices.ContainsFunc(since[:i], func(earlier change) bool { return earlier.key == c.key }) {
 			continue // the first change has what was there before
 		}
-		seen[c.key] = true
 		if c.before != nil {
 			m.add(c.key, c.before, -1)
 		}

@@ -81,13 +81,15 @@ func DecodeMeta(b []byte) (Meta, error) {
 // Load builds a state from its stored entries. It checks every entry, the supply and the app hash.
 func Load(meta Meta, stored iter.Seq2[string, []byte]) (*State, error) {
 	s := &State{entries: &entries{}, height: meta.Height, timeUS: meta.TimeUS}
+	var changes []tree.Change
 	for key, value := range stored {
 		if err := checkEntry(key, value); err != nil {
 			return nil, fmt.Errorf("load ledger state: %w", err)
 		}
 		s.entries.Set(key, value)
-		s.tree = s.tree.Set(key, value)
+		changes = append(changes, tree.Changed(key, value))
 	}
+	s.tree = s.tree.With(changes)
 	var err error
 	if s.log, err = newReceiptLog(meta.LogSize, meta.LogHashes); err != nil {
 		return nil, fmt.Errorf("load ledger state: %w", err)

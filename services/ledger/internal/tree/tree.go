@@ -6,16 +6,17 @@
 // in which they came. An entry is shown to be there, or not to be there, by its whole bucket and
 // the 14 hashes beside the path. At 100,000 entries a bucket holds about six.
 //
-// Invariants: a Tree is a value that never changes; Set gives a new one that shares what it can.
+// Invariants: a Tree is a value that never changes; With gives a new one that shares what it can.
 // A node that Root has hashed is never written again, so trees may be read by many goroutines
 // once Root has been called on them.
 //
-// Start at Set and Root.
+// Start at With and Root.
 package tree
 
 import (
 	"bytes"
 	"crypto/sha256"
+	"slices"
 	"sort"
 )
 
@@ -46,13 +47,29 @@ type node struct {
 // leaf is an entry: the hashes of its key and of its value.
 type leaf struct{ key, value Hash }
 
-// Set gives the tree with the entry; a nil value takes the key out.
-func (t Tree) Set(key string, value []byte) Tree {
-	l := leaf{key: sha256.Sum256([]byte(key))}
-	if value != nil {
-		l.value = sha256.Sum256(value)
+// Change is a leaf to be set or, without a value, to be taken out.
+type Change struct {
+	leaf   leaf
+	remove bool
+}
+
+// Changed makes the change to an entry; a nil value takes the key out.
+func Changed(key string, value []byte) Change {
+	c := Change{leaf: leaf{key: sha256.Sum256([]byte(key))}, remove: value == nil}
+	if !c.remove {
+		c.leaf.value = sha256.Sum256(value)
 	}
-	return Tree{root: t.root.set(0, l, value == nil)}
+	return c
+}
+
+// With gives the tree with the changes, each of another key. It sorts them. Many at once cost less
+// than one by one: a path that they share is copied once.
+func (t Tree) With(changes []Change) Tree {
+	if len(changes) == 0 {
+		return t
+	}
+	slices.SortFunc(changes, func(a, b Change) int { return bytes.Compare(a.leaf.key[:], b.leaf.key[:]) })
+	return Tree{root: t.root.with(0, changes)}
 }
 
 // Get gives the hash of the key's value.
@@ -60,7 +77,11 @@ func (t Tree) Get(key string) (Hash, bool) {
 	wanted := sha256.Sum256([]byte(key))
 	n := t.root
 	for level := 0; n != nil && level < depth; level++ {
-		n = *n.child(level, wanted)
+		if goesRight(level, wanted) {
+			n = n.right
+		} else {
+			n = n.left
+		}
 	}
 	if n == nil {
 		return Hash{}, false
@@ -75,34 +96,34 @@ func (t Tree) Get(key string) (Hash, bool) {
 // Root gives the hash of all entries; 32 zero bytes when there are none.
 func (t Tree) Root() Hash { return t.root.sum() }
 
-// set gives the subtree with the leaf, or without it; nil when nothing is left.
-func (n *node) set(level int, l leaf, remove bool) *node {
+// with gives the subtree with the changes, of which there is one at least; nil when nothing is left.
+func (n *node) with(level int, changes []Change) *node {
 	changed := &node{}
 	if n != nil {
 		changed.left, changed.right, changed.leaves = n.left, n.right, n.leaves
 	}
 	if level == depth {
-		changed.leaves = changed.with(l, remove)
+		changed.leaves = merge(changed.leaves, changes)
 		if len(changed.leaves) == 0 {
 			return nil
 		}
 		return changed
 	}
-	child := changed.child(level, l.key)
-	*child = (*child).set(level+1, l, remove)
+	turn := sort.Search(len(changes), func(i int) bool { return goesRight(level, changes[i].leaf.key) })
+	if left := changes[:turn]; len(left) > 0 {
+		changed.left = changed.left.with(level+1, left)
+	}
+	if right := changes[turn:]; len(right) > 0 {
+		changed.right = changed.right.with(level+1, right)
+	}
 	if changed.left == nil && changed.right == nil {
 		return nil
 	}
 	return changed
 }
 
-// child is where the path to a key goes on, by the bit of its hash at this level.
-func (n *node) child(level int, key Hash) **node {
-	if key[level/8]>>(7-level%8)&1 == 0 {
-		return &n.left
-	}
-	return &n.right
-}
+// goesRight tells the way to a key by the bit of its hash at this level.
+func goesRight(level int, key Hash) bool { return key[level/8]>>(7-level%8)&1 == 1 }
 
 // find gives the place of a key in a bucket, or the one it would have.
 func (n *node) find(key Hash) (int, bool) {
@@ -112,19 +133,21 @@ func (n *node) find(key Hash) (int, bool) {
 	return i, i < len(n.leaves) && n.leaves[i].key == key
 }
 
-// with gives a copy of the bucket's leaves with l in it, or without it.
-func (n *node) with(l leaf, remove bool) []leaf {
-	i, found := n.find(l.key)
-	rest := n.leaves[i:]
-	if found {
-		rest = rest[1:]
+// merge gives a copy of a bucket's leaves with the changes, both in the order of their keys.
+func merge(leaves []leaf, changes []Change) []leaf {
+	merged := make([]leaf, 0, len(leaves)+len(changes))
+	for _, c := range changes {
+		for len(leaves) > 0 && bytes.Compare(leaves[0].key[:], c.leaf.key[:]) < 0 {
+			merged, leaves = append(merged, leaves[0]), leaves[1:]
+		}
+		if len(leaves) > 0 && leaves[0].key == c.leaf.key {
+			leaves = leaves[1:]
+		}
+		if !c.remove {
+			merged = append(merged, c.leaf)
+		}
 	}
-	leaves := make([]leaf, 0, len(n.leaves)+1)
-	leaves = append(leaves, n.leaves[:i]...)
-	if !remove {
-		leaves = append(leaves, l)
-	}
-	return append(leaves, rest...)
+	return append(merged, leaves...)
 }
 
 func (n *node) sum() Hash {
@@ -134,19 +157,24 @@ func (n *node) sum() Hash {
 	if n.hashed {
 		return n.hash
 	}
-	n.hash, n.hashed = sha256.Sum256(n.encode()), true
+	if n.leaves == nil {
+		left, right := n.left.sum(), n.right.sum()
+		var b [1 + 2*sha256.Size]byte
+		b[0] = tagInner
+		copy(b[1:], left[:])
+		copy(b[1+sha256.Size:], right[:])
+		n.hash = sha256.Sum256(b[:])
+	} else {
+		n.hash = sha256.Sum256(encodeBucket(n.leaves))
+	}
+	n.hashed = true
 	return n.hash
 }
 
-func (n *node) encode() []byte {
-	if n.leaves == nil {
-		left, right := n.left.sum(), n.right.sum()
-		b := make([]byte, 0, 1+2*sha256.Size)
-		return append(append(append(b, tagInner), left[:]...), right[:]...)
-	}
-	b := make([]byte, 0, 1+2*sha256.Size*len(n.leaves))
+func encodeBucket(leaves []leaf) []byte {
+	b := make([]byte, 0, 1+2*sha256.Size*len(leaves))
 	b = append(b, tagBucket)
-	for _, l := range n.leaves {
+	for _, l := range leaves {
 		b = append(append(b, l.key[:]...), l.value[:]...)
 	}
 	return b
