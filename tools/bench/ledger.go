@@ -66,7 +66,8 @@ func ledgerPart(ctx context.Context, o options) (_ []figure, err error) {
 		}
 		figures = append(figures, more...)
 	}
-	return figures, nil
+	grown, err := liveKeys(ctx, o.keys)
+	return append(figures, grown...), err
 }
 
 // compareChains measures both chains at so many validators.

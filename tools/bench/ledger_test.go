@@ -87,3 +87,14 @@ func messages(t *testing.T, raw []byte) []*ledgerv1.Message {
 	require.NoError(t, proto.Unmarshal(tx.GetBody(), body))
 	return body.GetMessages()
 }
+
+func TestABenchmarksFiguresAreRead(t *testing.T) {
+	t.Parallel()
+	b, err := parseBenchmark("goos: linux\nBenchmarkX/keys=1-2 \t 20\t 8.5 escrow-check-ms\t 38 heap-MB\t 12 B/op\nPASS\n")
+	require.NoError(t, err)
+	require.Equal(t, benchmark{runs: 20, values: map[string]float64{"escrow-check-ms": 8.5, "heap-MB": 38}}, b)
+	for _, wrong := range []string{"PASS\n", "BenchmarkX 20 8.5\n", "BenchmarkX x\n"} {
+		_, err := parseBenchmark(wrong)
+		require.Error(t, err)
+	}
+}

@@ -25,11 +25,11 @@ type options struct {
 	// slots is how many jobs are worked at once.
 	slots int
 
-	// Of the part ledger alone: numbers of validators with commas between, turns of each load, and the
-	// program that is the peer.
-	validators string
-	turns      int
-	kvpeer     string
+	// Of the part ledger alone: numbers of validators and of keys in the state, with commas between, turns
+	// of each load, and the program that is the peer.
+	validators, keys string
+	turns            int
+	kvpeer           string
 }
 
 func main() {
@@ -41,6 +41,7 @@ func main() {
 	flag.IntVar(&o.slots, "slots", 64, "queue: jobs worked at once")
 	flag.StringVar(&o.store, "store", "", "growth: where jobs are kept, as aitbcd's --store")
 	flag.StringVar(&o.validators, "validators", "1,4", "ledger: numbers of validators")
+	flag.StringVar(&o.keys, "keys", "1000,100000,1000000", "ledger: sizes of the state, of these three")
 	flag.IntVar(&o.turns, "turns", 2, "ledger: turns that each load gets")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
