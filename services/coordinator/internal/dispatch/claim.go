@@ -90,9 +90,10 @@ func (d *Dispatcher) hand(decision scheduler.Decision, payload job.Payload, read
 // moved on otherwise, it does nothing.
 func (d *Dispatcher) putBack(decision scheduler.Decision) {
 	e := d.live[decision.Job]
-	if e == nil || e.job.Phase != job.Queued {
-		return
+	if e == nil || !e.job.HasLease() {
+		d.scheduler.Release(decision.Job)
 	}
-	d.scheduler.Release(decision.Job)
-	d.scheduler.Enqueue(e.schedulable())
+	if e != nil && e.job.Phase == job.Queued {
+		d.scheduler.Enqueue(e.schedulable())
+	}
 }

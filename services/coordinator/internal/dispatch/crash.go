@@ -28,7 +28,7 @@ func (c *change) name() string {
 		return "submit"
 	case after.Phase == before.Phase:
 		return "stop"
-	case after.Phase == job.Queued && before.Phase == job.Escrowing:
+	case before.Phase == job.Escrowing && (after.Phase == job.Queued || after.Phase == job.Leased):
 		return "escrow"
 	case after.Phase == job.Queued:
 		return "retry"

@@ -3,8 +3,10 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
+	"github.com/aitbc/aitbc/services/coordinator/internal/scheduler"
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
 	"github.com/aitbc/aitbc/services/internal/obs"
 )
@@ -15,14 +17,32 @@ import (
 func (d *Dispatcher) Settle(ctx context.Context, outcomes []job.Outcome) error {
 	now := clock()
 	changes := make([]*change, len(outcomes))
+	var decisions []scheduler.Decision
 	for i, o := range outcomes {
-		changes[i] = &change{
+		c := &change{
 			id:   o.JobID,
 			step: func(j job.Job) (job.Job, job.Message, error) { return j.Apply(now, o) },
 			also: func(tx store.Tx) error { return tx.Paid(o.JobID, o.Kind) },
 		}
+		if decision, lease := d.atOnce(now, d.escrowed(now, o)); lease != nil {
+			decisions = append(decisions, *decision)
+			c.step = func(j job.Job) (job.Job, job.Message, error) {
+				next, owed, err := j.Apply(now, o)
+				if err == nil && owed == job.None {
+					next = lease(next)
+				}
+				return next, owed, err
+			}
+		}
+		changes[i] = c
 	}
-	if err := d.commit(ctx, changes...); err != nil {
+	err := d.commit(ctx, changes...)
+	d.mu.Lock()
+	for _, decision := range decisions {
+		d.putBack(decision)
+	}
+	d.mu.Unlock()
+	if err != nil {
 		return err
 	}
 	var elsewhere error
@@ -37,4 +57,23 @@ func (d *Dispatcher) Settle(ctx context.Context, outcomes []job.Outcome) error {
 		}
 	}
 	return elsewhere
+}
+
+// escrowed gives the job as it will be once its escrow's outcome is applied; no job: it is about
+// something else, or the job is not in memory.
+func (d *Dispatcher) escrowed(now time.Time, o job.Outcome) job.Job {
+	if o.Kind != job.SubmitJob {
+		return job.Job{}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.live[o.JobID]
+	if e == nil || e.job.ID != o.JobID || e.job.Phase != job.Escrowing {
+		return job.Job{}
+	}
+	next, owed, err := e.job.Apply(now, o)
+	if err != nil || owed != job.None {
+		return job.Job{}
+	}
+	return next
 }

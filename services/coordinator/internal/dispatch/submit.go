@@ -212,6 +212,9 @@ func (d *Dispatcher) insert(ctx context.Context, r SubmitRequest, hash aitbc.Has
 		return job.Job{}, err
 	}
 	j = inserted
+	if _, lease := d.atOnce(clock(), j); lease != nil {
+		j = lease(j)
+	}
 	c := &change{id: j.ID, job: j, moved: true, owed: owed}
 	err = d.deps.Committer.Commit(ctx, func(tx store.Tx) (err error) {
 		first = nil

@@ -18,6 +18,9 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
 )
 
+// playMiner is the one miner of a play.
+var playMiner = aitbc.AccountID{9}
+
 // play is a dispatcher with tiny windows on a store in memory, at which other things happen between a
 // commit and memory's hearing of it, and while waiting jobs are read.
 type play struct {
@@ -53,6 +56,7 @@ type memoryTx struct {
 func (memoryTx) Preload(...aitbc.JobID) error            { return nil }
 func (memoryTx) KeepSteps(aitbc.JobID, []job.Step) error { return nil }
 func (memoryTx) Owe(aitbc.JobID, job.Message) error      { return nil }
+func (memoryTx) Paid(aitbc.JobID, job.Message) error     { return nil }
 
 func (m memoryTx) InsertJob(j job.Job, _ job.Payload) error { return m.UpdateJob(j) }
 
@@ -127,13 +131,15 @@ func (p *play) some(most int) {
 	p.depth++
 	defer func() { p.depth-- }()
 	for range rapid.IntRange(0, most).Draw(p.T, "things") {
-		switch rapid.SampledFrom([]string{"submit", "submit", "move", "move", "move", "land", "land", "turn", "hold", "sweep"}).Draw(p.T, "thing") {
+		switch rapid.SampledFrom([]string{"submit", "submit", "move", "move", "move", "land", "land", "settle", "turn", "hold", "sweep"}).Draw(p.T, "thing") {
 		case "submit":
 			p.submit()
 		case "move":
 			p.move()
 		case "land":
 			p.land()
+		case "settle":
+			p.settleOne()
 		case "turn":
 			p.turnOnce()
 		case "hold":
@@ -199,6 +205,15 @@ func (p *play) move() {
 	p.flying = append(p.flying, c)
 }
 
+// settleOne applies that a job's escrow was made.
+func (p *play) settleOne() {
+	id, ok := p.anyJob(func(j job.Job) bool { return j.Phase == job.Escrowing })
+	if !ok {
+		return
+	}
+	require.NoError(p.T, p.Settle(p.Context(), []job.Outcome{{JobID: id, Kind: job.SubmitJob, EscrowTx: aitbc.Hash{1}}}))
+}
+
 // anyJob draws a job.
 func (p *play) anyJob(is func(job.Job) bool) (aitbc.JobID, bool) {
 	found := p.store.sorted(is)
@@ -244,7 +259,7 @@ func (p *play) turnOnce() {
 func (p *play) requireRight() {
 	parked := make(map[lineKey]int)
 	live := make(map[aitbc.AccountID]int)
-	inMemory := 0
+	inMemory, leased := 0, 0
 	for _, j := range p.store.jobs {
 		if j.Phase == job.Done {
 			require.Nil(p.T, p.live[j.ID])
@@ -261,10 +276,14 @@ func (p *play) requireRight() {
 			continue
 		}
 		inMemory++
+		if j.HasLease() {
+			leased++
+		}
 		require.Zero(p.T, e.pins)
 		require.Equal(p.T, j, e.job)
 		require.Equal(p.T, j.Phase == job.Queued, p.scheduler.Waits(j.ID))
 	}
+	require.Equal(p.T, leased, p.scheduler.Standing(playMiner).Held, "a slot is taken by a lease and nothing else")
 	require.Len(p.T, p.live, inMemory, "nothing but live jobs is in memory")
 	total := 0
 	for key, w := range p.windows {
@@ -287,7 +306,7 @@ func TestNoWaitingJobIsLostOutOfMemory(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		p := newPlay(t, rapid.IntRange(1, 3).Draw(t, "window"))
-		miner := aitbc.AccountID{9}
+		miner := playMiner
 		session := p.MinerConnected(Registration{ID: miner, Link: deafLink{}})
 		state := MinerState{Slots: rapid.IntRange(0, 3).Draw(t, "slots"), Models: []*coordinatorv1.MinerModel{{Name: "tiny:latest", Digest: aitbc.Hash{1}.String()}}}
 		require.NoError(t, p.MinerState(t.Context(), miner, session, state))

@@ -145,9 +145,24 @@ func (s *Scheduler) Next(now time.Time, maximum int) []Decision {
 
 func (s *Scheduler) hand(now time.Time, w *waiting, m *miner, choice Choice) Decision {
 	s.take(w)
-	s.hold(w.job.ID, m)
-	s.tick(now, w.job.Model)
-	return Decision{Job: w.job.ID, Miner: m.ID, Digest: m.models[w.job.Model].Digest, Choice: choice}
+	return s.give(now, w.job, m, choice)
+}
+
+func (s *Scheduler) give(now time.Time, j Job, m *miner, choice Choice) Decision {
+	s.hold(j.ID, m)
+	s.tick(now, j.Model)
+	return Decision{Job: j.ID, Miner: m.ID, Digest: m.models[j.Model].Digest, Choice: choice}
+}
+
+// HandOver hands out a job that has not waited, as if it came to wait and Next were called. There is no
+// decision when others wait for its model, or no able miner has a free slot.
+func (s *Scheduler) HandOver(now time.Time, j Job) (Decision, bool) {
+	s.enter(now)
+	if s.queues[j.Model] != nil || s.held[j.ID] != nil || !s.canPlace(j) {
+		return Decision{}, false
+	}
+	m, choice := s.choose(now, j)
+	return s.give(now, j, m, choice), true
 }
 
 // Claim hands one waiting job to one miner. When it may not have it, or the job does not wait,
