@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -37,8 +39,8 @@ type validator struct {
 	rpcAddr, grpcAddr, metrics string
 }
 
-// newNetwork makes the folders of some validators. The ports that their peers must know are free ones
-// of a moment ago; all others are free when the node starts.
+// newNetwork makes the folders of some validators. Only the ports that their peers must know are chosen
+// beforehand.
 func newNetwork(t *testing.T, count int) (dir string, nodes []*validator) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "net")
@@ -50,25 +52,44 @@ func newNetwork(t *testing.T, count int) (dir string, nodes []*validator) {
 	return dir, nodes
 }
 
-// freePorts gives the first of so many ports in a row of which the first of every ten was free.
+// ports hands out ports that the nodes of a network must agree on beforehand. They are below those that
+// the system gives out by itself, so that nothing that listens on port 0, here or in another program,
+// takes one between being found free and being used; and none is handed out twice.
+var ports = struct {
+	sync.Mutex
+	next int
+}{next: firstPort + rand.IntN(lastPort-firstPort)/10*10}
+
+const firstPort, lastPort = 12_000, 30_000
+
+// freePorts gives the first of so many ports in a row of which the first of every ten is free.
 func freePorts(t *testing.T, count int) int {
 	t.Helper()
-	for {
-		first, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		port := first.Addr().(*net.TCPAddr).Port
-		ok := port+count < 65_535
-		for p := port + 10; ok && p < port+count; p += 10 {
-			other, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p)))
-			if ok = err == nil; ok {
-				require.NoError(t, other.Close())
-			}
+	ports.Lock()
+	defer ports.Unlock()
+	for range (lastPort - firstPort) / 10 {
+		if ports.next+count > lastPort {
+			ports.next = firstPort
 		}
-		require.NoError(t, first.Close())
-		if ok {
-			return port
+		first := ports.next
+		if allFree(first, count) {
+			ports.next += count
+			return first
+		}
+		ports.next += 10
+	}
+	t.Fatalf("no %d ports in a row are free between %d and %d", count, firstPort, lastPort)
+	return 0
+}
+
+func allFree(first, count int) bool {
+	for port := first; port < first+count; port += 10 {
+		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil || listener.Close() != nil {
+			return false
 		}
 	}
+	return true
 }
 
 // runServer runs a command of aitbcd to its end.
