@@ -30,7 +30,7 @@ type disk struct{ dir string }
 // ledger is an application on a disk.
 type ledger struct {
 	*app.App
-	t        *testing.T
+	t        testing.TB
 	states   dbm.DB
 	records  dbm.DB
 	registry *prometheus.Registry
@@ -45,12 +45,16 @@ func (d disk) open(t *testing.T) *ledger {
 // openWith takes the history from another disk.
 func (d disk) openWith(t *testing.T, past disk) *ledger {
 	t.Helper()
-	l := &ledger{t: t, registry: prometheus.NewRegistry(), log: &strings.Builder{}}
-	var err error
-	l.states, err = dbm.NewGoLevelDB("state", d.dir)
+	states, err := dbm.NewGoLevelDB("state", d.dir)
 	require.NoError(t, err)
-	l.records, err = dbm.NewGoLevelDB("history", past.dir)
+	records, err := dbm.NewGoLevelDB("history", past.dir)
 	require.NoError(t, err)
+	return openOn(t, states, records)
+}
+
+func openOn(t testing.TB, states, records dbm.DB) *ledger {
+	t.Helper()
+	l := &ledger{t: t, states: states, records: records, registry: prometheus.NewRegistry(), log: &strings.Builder{}}
 	metrics, err := app.NewMetrics(l.registry, time.Now)
 	require.NoError(t, err)
 	l.App, err = app.New(app.Deps{
@@ -70,10 +74,15 @@ func (l *ledger) close() {
 func (l *ledger) genesis() {
 	l.t.Helper()
 	g := ledgertest.Genesis()
-	appState, err := json.Marshal(g)
+	_, err := l.InitChain(l.t.Context(), &abci.RequestInitChain{ChainId: g.ChainID, Time: g.Time, AppStateBytes: genesisDocument(l.t)})
 	require.NoError(l.t, err)
-	_, err = l.InitChain(l.t.Context(), &abci.RequestInitChain{ChainId: g.ChainID, Time: g.Time, AppStateBytes: appState})
-	require.NoError(l.t, err)
+}
+
+func genesisDocument(t testing.TB) []byte {
+	t.Helper()
+	appState, err := json.Marshal(ledgertest.Genesis())
+	require.NoError(t, err)
+	return appState
 }
 
 // blockTime is that of the block at a height: one a second.
@@ -118,7 +127,7 @@ func (l *ledger) job(o aitbc.Order) *ledgerv1.GetJobResponse {
 		&ledgerv1.GetJobRequest{JobId: o.JobID.String(), OperatorId: o.Operator.String()}, &ledgerv1.GetJobResponse{})
 }
 
-func operatorTx(t *testing.T, height int64, messages ...any) []byte {
+func operatorTx(t testing.TB, height int64, messages ...any) []byte {
 	t.Helper()
 	tx := ledgertest.Tx{Signer: "operator", Expires: blockTime(height).Add(time.Minute)}
 	for _, m := range messages {
@@ -128,7 +137,7 @@ func operatorTx(t *testing.T, height int64, messages ...any) []byte {
 }
 
 // story is the blocks of two jobs: one is paid, one refunded. The blocks are at heights 1 to 6.
-func story(t *testing.T) (blocks [][][]byte, paid, refunded aitbc.Order) {
+func story(t testing.TB) (blocks [][][]byte, paid, refunded aitbc.Order) {
 	t.Helper()
 	paid, refunded = ledgertest.Order(ledgertest.Job(1), blockTime(1)), ledgertest.Order(ledgertest.Job(2), blockTime(1))
 	receipt := ledgertest.Receipt(ledgertest.Work{Order: paid, Miner: "miner", Attempt: 1, ComputeUS: 5_000_000, MeteredUS: 5_000_000})
