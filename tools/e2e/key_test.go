@@ -55,6 +55,7 @@ func TestAKeyMaySpendSoMuchADay(t *testing.T) {
 	refused := call(t, n, http.MethodPost, "/v1/jobs", seedJob(), as...) // which may cost 6 coins
 	require.Equal(t, http.StatusTooManyRequests, refused.Status)
 	require.Equal(t, "SPEND_LIMIT", refused.reason())
+	require.Equal(t, "max_price", refused.violation())
 	require.NotEmpty(t, refused.Header.Get("Retry-After"))
 	cheap := seedJob()
 	cheap["max_price"] = "1.5aitbc"
@@ -82,10 +83,14 @@ func TestAKeyMaySpendSoMuchADay(t *testing.T) {
 	notAllowed := call(t, n, http.MethodPost, "/v1/jobs", other, as...)
 	require.Equal(t, http.StatusForbidden, notAllowed.Status)
 	require.Equal(t, "MODEL_NOT_ALLOWED", notAllowed.reason())
+	require.Equal(t, "model", notAllowed.violation())
 	body := chatBody(nil)
 	tooDear := callAt(t, "http://"+n.CoordinatorREST, http.MethodPost, "/v1/chat/completions", body, "Authorization", "Bearer "+made.text("secret"))
 	require.Equal(t, http.StatusTooManyRequests, tooDear.Status, "%v", tooDear.Body)
 	require.Equal(t, "SPEND_LIMIT", at(t, tooDear.Body, "error", "reason"))
+	require.Equal(t, "max_price", at(t, tooDear.Body, "error", "param"))
+	require.Equal(t, "false", tooDear.Header.Get("X-Should-Retry"), "tomorrow is too far")
+	require.Equal(t, "insufficient_quota", at(t, tooDear.Body, "error", "code"))
 	client, err := aitbc.New(n.CoordinatorGRPC, aitbc.WithAPIKey(made.text("secret")))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, client.Close()) }()

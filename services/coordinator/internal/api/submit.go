@@ -51,8 +51,9 @@ func mayAsk(who auth.Principal, model string) error {
 		return nil
 	}
 	models := strings.Join(who.Models, ",")
-	return apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED, "this API key is not for the model %s, only for %s", model, models).
-		With("model", model).With("models", models)
+	e := apierr.InvalidField("model", "this API key is not for the model %s, only for %s", model, models).With("model", model).With("models", models)
+	e.Reason = coordinatorv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED
+	return e
 }
 
 func maxPrice(text string) (aitbc.Amount, error) {

@@ -95,6 +95,9 @@ func (*spendError) Reason() coordinatorv1.ErrorReason {
 	return coordinatorv1.ErrorReason_ERROR_REASON_SPEND_LIMIT
 }
 
+// FaultyField is what decides how much the job may cost.
+func (*spendError) FaultyField() string { return "max_price" }
+
 // Details gives the variables of the text.
 func (e *spendError) Details() map[string]string {
 	return map[string]string{

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -37,7 +38,8 @@ func codeOf(reason coordinatorv1.ErrorReason) string {
 	switch reason {
 	case coordinatorv1.ErrorReason_ERROR_REASON_INVALID_KEY:
 		return "invalid_api_key"
-	case coordinatorv1.ErrorReason_ERROR_REASON_INSUFFICIENT_FUNDS, coordinatorv1.ErrorReason_ERROR_REASON_ESCROW_REFUSED:
+	case coordinatorv1.ErrorReason_ERROR_REASON_INSUFFICIENT_FUNDS, coordinatorv1.ErrorReason_ERROR_REASON_ESCROW_REFUSED,
+		coordinatorv1.ErrorReason_ERROR_REASON_SPEND_LIMIT:
 		return "insufficient_quota"
 	case coordinatorv1.ErrorReason_ERROR_REASON_RATE_LIMITED:
 		return "rate_limit_exceeded"
@@ -64,6 +66,10 @@ func typeOf(httpStatus int) string {
 	}
 	return "invalid_request_error"
 }
+
+// worthWaiting is the longest pause that OpenAI's clients wait for: they come back sooner from a longer one,
+// in vain.
+const worthWaiting = time.Minute
 
 // failureOf gives an error as the caller sees it.
 func failureOf(e *apierr.Error) failureBody {
@@ -134,7 +140,7 @@ func (*Handler) write(w http.ResponseWriter, e *apierr.Error) {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
 	}
 	row := apierr.RowOf(e.Reason)
-	if !row.Retryable {
+	if !row.Retryable || e.RetryAfter > worthWaiting {
 		w.Header().Set("X-Should-Retry", "false") // OpenAI's clients heed it
 	}
 	if w.Header().Get("Allow") != "" { // the path is right, the method is not
