@@ -187,6 +187,7 @@ func takeTurn(ctx context.Context, c *chain, l load, p *papers) (turn, error) {
 	return turn{
 		perSecond: float64(len(finality)) / took.Seconds(), jobsPerSecond: float64(l.works*l.jobs) / took.Seconds(), finality: finality,
 		bytes: float64(bytes) / float64(units), cpu: (after.cpu - before.cpu) / time.Duration(units),
+		split: after.split.since(before.split, units),
 	}, err
 }
 
@@ -216,6 +217,7 @@ type sight struct {
 	height   int64
 	cpu      time.Duration
 	receipts int
+	split    split
 }
 
 func (c *chain) look(ctx context.Context) (s sight, err error) {
@@ -229,7 +231,14 @@ func (c *chain) look(ctx context.Context) (s sight, err error) {
 	if err != nil {
 		return s, err
 	}
-	s.receipts, err = gaugeIn(text, "aitbc_ledger_receipts")
+	if s.receipts, err = gaugeIn(text, "aitbc_ledger_receipts"); err != nil {
+		return s, err
+	}
+	first, err := cpuTime(c.nodes[0].Process.Pid)
+	if err != nil {
+		return s, err
+	}
+	s.split, err = splitIn(text, first)
 	return s, err
 }
 

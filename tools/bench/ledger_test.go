@@ -98,3 +98,16 @@ func TestABenchmarksFiguresAreRead(t *testing.T) {
 		require.Error(t, err)
 	}
 }
+
+func TestWhatIsNotTheApplicationsIsConsensus(t *testing.T) {
+	t.Parallel()
+	const page = "aitbc_ledger_cpu_seconds_total{part=\"check\"} 2\naitbc_ledger_cpu_seconds_total{part=\"commit\"} 0.5\n" +
+		"aitbc_ledger_cpu_seconds_total{part=\"execute\"} 1.5\naitbc_ledger_cpu_seconds_total{part=\"signatures\"} 1\n"
+	before, err := splitIn(page, 10*time.Second)
+	require.NoError(t, err)
+	require.Equal(t, split{signatures: time.Second, execution: 3 * time.Second, consensus: 6 * time.Second}, before)
+	after := split{signatures: 3 * time.Second, execution: 3 * time.Second, consensus: 7 * time.Second}
+	require.Equal(t, split{signatures: time.Second, consensus: 500 * time.Millisecond}, after.since(before, 2))
+	_, err = splitIn("", 0)
+	require.Error(t, err)
+}

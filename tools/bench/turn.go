@@ -15,6 +15,7 @@ type turn struct {
 	// bytes and cpu are of one job; of one transaction when the load has no jobs.
 	bytes float64
 	cpu   time.Duration
+	split split
 }
 
 // name says what a load is like.
@@ -35,6 +36,17 @@ func (l load) figures(ours, peer []turn) []figure {
 		median(l.name()+": CPU a job, all validators", "us", ours, peer, func(t turn) float64 { return float64(t.cpu.Microseconds()) }),
 	}
 	// A settled job is what ours is for and a transaction is what the kvstore is for.
+	for _, part := range []struct {
+		name string
+		of   func(split) time.Duration
+	}{
+		{"signatures", func(s split) time.Duration { return s.signatures }},
+		{"execution", func(s split) time.Duration { return s.execution }},
+		{"consensus", func(s split) time.Duration { return s.consensus }},
+	} {
+		figures = append(figures, median(l.name()+": CPU a job, first validator, "+part.name, "us", ours, nil,
+			func(t turn) float64 { return float64(part.of(t.split).Microseconds()) }))
+	}
 	figures[1].against(median("", "", peer, nil, func(t turn) float64 { return t.perSecond }).Ours)
 	var times, peers samples
 	for i := range ours {

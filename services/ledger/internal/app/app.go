@@ -67,7 +67,7 @@ var _ abci.Application = (*App)(nil)
 // New takes up the state where the store left it.
 func New(deps Deps) (*App, error) {
 	a := &App{
-		deps: deps, verified: newVerifiedSet(maxVerified), halted: make(chan error, 1),
+		deps: deps, verified: newVerifiedSet(maxVerified, deps.Metrics.costs), halted: make(chan error, 1),
 		snapshots: &snapshots{every: deps.SnapshotEvery}, retain: deps.RetainBlocks,
 	}
 	st, err := deps.Store.Load()
@@ -156,6 +156,7 @@ func (a *App) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.Respon
 		return nil, errors.New("check transaction: the chain has no state yet")
 	}
 	crash.At("ledger/check/before")
+	defer a.deps.Metrics.costs.begin(partCheck)()
 	result := a.check.Check(req.Tx)
 	code, detail := result.Verdict()
 	data, err := encodeResults(result)
@@ -169,6 +170,7 @@ func (a *App) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.Respon
 // that our own state is corrupt, never that a transaction is bad.
 func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (_ *abci.ResponseFinalizeBlock, err error) {
 	defer a.halt(fmt.Sprintf("finalize block %d", req.Height), &err)
+	defer a.deps.Metrics.costs.begin(partExecute)()
 	st := a.State()
 	if st == nil {
 		return nil, errors.New("the chain has no state yet")
@@ -218,6 +220,7 @@ func (a *App) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBlock) (
 // Commit implements abci.Application: it puts the executed block on disk and shows it.
 func (a *App) Commit(ctx context.Context, _ *abci.RequestCommit) (_ *abci.ResponseCommit, err error) {
 	defer a.halt("commit", &err)
+	defer a.deps.Metrics.costs.begin(partCommit)()
 	p := a.pending
 	if p == nil {
 		return nil, errors.New("no block was executed")

@@ -14,6 +14,7 @@ import (
 // Metrics are the ledger's figures. It collects the state's own when it is asked.
 type Metrics struct {
 	transactions *prometheus.CounterVec
+	costs        costs
 	last         atomic.Pointer[state.State]
 	gauges       []gauge
 }
@@ -33,6 +34,7 @@ func NewMetrics(registerer prometheus.Registerer, now func() time.Time) (*Metric
 			Name: "aitbc_ledger_transactions_total",
 			Help: "Committed transactions by code; one of which no message was applied counts by its first.",
 		}, []string{obs.KeyCode}),
+		costs: newCosts(),
 	}
 	m.gauge("height", "Height of the last block.", func(s *state.State) float64 { return float64(s.Height()) })
 	m.gauge("block_time_seconds", "Time of the last block, Unix seconds.", func(s *state.State) float64 {
@@ -68,6 +70,7 @@ func (m *Metrics) part(name string, value func(state.Supply) aitbc.Amount) {
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(descs chan<- *prometheus.Desc) {
 	m.transactions.Describe(descs)
+	m.costs.seconds.Describe(descs)
 	for _, g := range m.gauges {
 		descs <- g.desc
 	}
@@ -76,6 +79,7 @@ func (m *Metrics) Describe(descs chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (m *Metrics) Collect(metrics chan<- prometheus.Metric) {
 	m.transactions.Collect(metrics)
+	m.costs.seconds.Collect(metrics)
 	st := m.last.Load()
 	if st == nil {
 		return

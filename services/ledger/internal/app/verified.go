@@ -16,13 +16,14 @@ const maxVerified = 100_000
 // the older one is forgotten. Wrong signatures are not kept: checking them again is their price.
 type verifiedSet struct {
 	limit int
+	costs costs
 
 	mu           sync.Mutex
 	newer, older map[[sha256.Size]byte]struct{}
 }
 
-func newVerifiedSet(limit int) *verifiedSet {
-	return &verifiedSet{limit: limit, newer: map[[sha256.Size]byte]struct{}{}}
+func newVerifiedSet(limit int, c costs) *verifiedSet {
+	return &verifiedSet{limit: limit, costs: c, newer: map[[sha256.Size]byte]struct{}{}}
 }
 
 // verify answers as aitbc.Verify does.
@@ -30,6 +31,7 @@ func (s *verifiedSet) verify(key ed25519.PublicKey, message, signature []byte) b
 	if len(key) != ed25519.PublicKeySize || len(signature) != ed25519.SignatureSize {
 		return false
 	}
+	defer s.costs.begin(partSignatures)()
 	// Two fixed lengths come first, so the three can not run into each other.
 	digest := sha256.New()
 	digest.Write(key)

@@ -12,7 +12,7 @@ func TestVerifiedSet(t *testing.T) {
 	t.Parallel()
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	public := key.Public().(ed25519.PublicKey)
-	s := newVerifiedSet(4)
+	s := newVerifiedSet(4, newCosts())
 	for n := range 100 {
 		message := fmt.Appendf(nil, "message %d", n)
 		require.True(t, s.verify(public, message, ed25519.Sign(key, message)))
