@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/ollama/ollama/api"
@@ -19,9 +20,15 @@ import (
 	"github.com/aitbc/aitbc/tools/engine"
 )
 
-// tokenPace is the time between two tokens of the paced engine: 75 a second, as a good GPU makes of
-// a middling model. The tiny model alone is done before anything could be seen to flow.
-const tokenPace = time.Second / 75
+// paces are how many tokens a second the engine makes at most: 50 and 100, as a good GPU does of a
+// middling model, and 0, as fast as it can. The tiny model alone is done before much could flow.
+var paces = []int{0, 50, 100}
+
+// pacer is an engine that is slowed down.
+type pacer struct {
+	engine    *url.URL
+	perSecond atomic.Int64 // 0: it is not
+}
 
 // course is how one answer came: its first piece, counted from the call, and from there its last.
 type course struct {
@@ -41,7 +48,8 @@ func streamPart(ctx context.Context, o options) (_ []figure, err error) {
 	if err != nil {
 		return nil, err
 	}
-	paced := httptest.NewServer(pace(target))
+	p := &pacer{engine: target}
+	paced := httptest.NewServer(p)
 	defer paced.Close()
 	base, err := url.Parse(paced.URL)
 	if err != nil {
@@ -53,7 +61,23 @@ func streamPart(ctx context.Context, o options) (_ []figure, err error) {
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 
-	return compareStreams(ctx, o.runs, client, api.NewClient(base, http.DefaultClient))
+	var figures []figure
+	for _, pace := range paces {
+		p.perSecond.Store(int64(pace))
+		compared, err := compareStreams(ctx, o.runs, client, api.NewClient(base, http.DefaultClient))
+		if err != nil {
+			return nil, err
+		}
+		at := "at full speed"
+		if pace > 0 {
+			at = fmt.Sprintf("at %d tokens/s", pace)
+		}
+		for _, f := range compared {
+			f.Name += ", " + at
+			figures = append(figures, f)
+		}
+	}
+	return figures, nil
 }
 
 // compareStreams watches the answers.
@@ -137,39 +161,41 @@ func askPaced(ctx context.Context, client *api.Client) (c course, err error) {
 	return c, err
 }
 
-// pace passes everything on to the engine, and its generated lines no faster than tokenPace.
-func pace(engine *url.URL) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// All of it first: a server closes what is left of a body when the answer begins.
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return
-		}
-		request, err := http.NewRequestWithContext(r.Context(), r.Method, engine.JoinPath(r.URL.Path).String(), bytes.NewReader(body))
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-			return
-		}
-		answer, err := http.DefaultClient.Do(request)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-			return
-		}
-		defer answer.Body.Close()
-		w.Header().Set("Content-Type", answer.Header.Get("Content-Type"))
-		w.WriteHeader(answer.StatusCode)
-		tick := time.NewTicker(tokenPace)
+// ServeHTTP passes everything on to the engine, and its generated lines no faster than the pace.
+func (p *pacer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// All of it first: a server closes what is left of a body when the answer begins.
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	request, err := http.NewRequestWithContext(r.Context(), r.Method, p.engine.JoinPath(r.URL.Path).String(), bytes.NewReader(body))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer answer.Body.Close()
+	w.Header().Set("Content-Type", answer.Header.Get("Content-Type"))
+	w.WriteHeader(answer.StatusCode)
+	var pause <-chan time.Time
+	if pace := p.perSecond.Load(); pace > 0 && r.URL.Path == "/api/generate" {
+		tick := time.NewTicker(time.Second / time.Duration(pace))
 		defer tick.Stop()
-		lines := bufio.NewScanner(answer.Body)
-		lines.Buffer(nil, 1<<20)
-		for lines.Scan() {
-			_, _ = w.Write(append(lines.Bytes(), '\n')) // a caller that is gone is noticed below
-			if http.NewResponseController(w).Flush() != nil || r.Context().Err() != nil {
-				return
-			}
-			if r.URL.Path == "/api/generate" {
-				<-tick.C
-			}
+		pause = tick.C
+	}
+	lines := bufio.NewScanner(answer.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		_, _ = w.Write(append(lines.Bytes(), '\n')) // a caller that is gone is noticed below
+		if http.NewResponseController(w).Flush() != nil || r.Context().Err() != nil {
+			return
 		}
-	})
+		if pause != nil {
+			<-pause
+		}
+	}
 }
