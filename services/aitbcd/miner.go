@@ -54,6 +54,9 @@ beside it. The key must be registered and staked on the ledger: with --ledger th
 			if err != nil {
 				return err
 			}
+			if err := m.chooseStake(cmd.Context(), &c); err != nil {
+				return fmt.Errorf("ask for the stake: %w", err)
+			}
 			return m.withLog("miner", func(log *slog.Logger) error {
 				s, err := miner.New(c, miner.Deps{Logger: log, Registry: obs.NewRegistry()})
 				if err != nil {

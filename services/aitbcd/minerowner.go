@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -190,7 +191,7 @@ func showMiner(ctx context.Context, w io.Writer, client minerv1.MinerServiceClie
 	fmt.Fprintf(table, "Attempts:\t%d with a result, %d without, %d results not accepted yet\n",
 		s.GetCompletedAttempts(), s.GetFailedAttempts(), s.GetUnacceptedResults())
 	for _, d := range s.GetDevices() {
-		fmt.Fprintf(table, "Device:\t%s %s\n", d.GetKind(), d.GetName())
+		fmt.Fprintf(table, "Device:\t%s %s\t%s\n", d.GetKind(), d.GetName(), readings(d))
 	}
 	for _, m := range s.GetModels() {
 		warm := ""
@@ -202,6 +203,9 @@ func showMiner(ctx context.Context, w io.Writer, client minerv1.MinerServiceClie
 	for _, r := range s.GetRunning() {
 		fmt.Fprintf(table, "Runs:\t%s %s\tfor %s\n", r.GetJobId(), r.GetModel(), time.Since(r.GetStartedAt().AsTime()).Round(time.Second))
 	}
+	for _, why := range s.GetWhy() {
+		fmt.Fprintf(table, "Why:\t%s\n", why)
+	}
 	fmt.Fprintf(table, "Earned:\t%s in all\n", earnings.GetTotal())
 	for _, day := range earnings.GetDays() {
 		fmt.Fprintf(table, "\t%s  %s\t%d jobs, %.1f s, %d tokens\n", day.GetDay(), day.GetEarned(), day.GetJobs(), day.GetComputeTime(), day.GetOutputTokens())
@@ -210,4 +214,22 @@ func showMiner(ctx context.Context, w io.Writer, client minerv1.MinerServiceClie
 		fmt.Fprintf(table, "Last:\t%s %s\t%.2f s, %s\n", job.GetJobId(), job.GetModel(), job.GetComputeTime(), job.GetEarned())
 	}
 	return table.Flush()
+}
+
+// readings says what a device measures of itself.
+func readings(d *minerv1.DeviceStatus) string {
+	var texts []string
+	if d.Utilization != nil {
+		texts = append(texts, fmt.Sprintf("%.0f %% busy", 100*d.GetUtilization()))
+	}
+	if d.MemoryUsedBytes != nil {
+		texts = append(texts, fmt.Sprintf("%.1f GiB used", float64(d.GetMemoryUsedBytes())/(1<<30)))
+	}
+	if d.TemperatureCelsius != nil {
+		texts = append(texts, fmt.Sprintf("%.0f °C", d.GetTemperatureCelsius()))
+	}
+	if d.PowerWatts != nil {
+		texts = append(texts, fmt.Sprintf("%.0f W", d.GetPowerWatts()))
+	}
+	return strings.Join(texts, ", ")
 }

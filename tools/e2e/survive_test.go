@@ -164,6 +164,60 @@ func TestRecordACancelWithItsBill(t *testing.T) {
 	requireConserved(t, a.n)
 }
 
+// TestRecordTheOwnersSide records what docs/recordings/miner.txt shows.
+func TestRecordTheOwnersSide(t *testing.T) {
+	t.Parallel()
+	a := &apart{faultyEngine: newFaultyEngine(t), dripping: newDripping()}
+	a.n = start(t, a.URL, "--miner=false")
+	m := newOwnMiner(t, a.n, a.URL, a.n.CoordinatorGRPC)
+	r := newRecording(t, "miner", "TestRecordTheOwnersSide")
+	aitbcd := func(args ...string) {
+		t.Helper()
+		out := m.run(args...)
+		r.line("$", "aitbcd "+strings.Join(args[:2], " ")+" ...")
+		for text := range strings.Lines(strings.ReplaceAll(out.Stdout, m.state, "STATE")) {
+			r.line("|", strings.TrimSuffix(text, "\n"))
+		}
+	}
+	doctor := append([]string{"miner", "doctor"}, m.args...)
+	r.note("before the first start: there is no stake yet")
+	aitbcd(doctor...)
+	r.note("and with no engine, nor a coordinator, at the addresses given")
+	aitbcd(append(doctor, "--ollama-url", "http://127.0.0.1:1", "--coordinators", "127.0.0.1:1")...)
+	owner := m.start()
+	awaitStatus(t, a.n, submit(t, a.n, seedJob()), "completed")
+	r.note("while it runs")
+	aitbcd(doctor...)
+
+	a.set(a.dripping.fault)
+	working := submit(t, a.n, seedJob())
+	a.drip(2)
+	waiting := submit(t, a.n, seedJob()) // the one slot is taken
+	eventually(t, "the miner to be told why", func() bool {
+		return strings.Contains(m.run("miner", "status", "--state", m.state, "--miner", owner).Stdout, "1 jobs for tiny:latest")
+	})
+	r.note("one job runs, another waits")
+	aitbcd("miner", "status", "--state", m.state, "--miner", owner)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	top := exec.CommandContext(ctx, filepath.Join(programs, "aitbcd"), "miner", "top", "--state", m.state, "--miner", owner)
+	top.Cancel = func() error { return top.Process.Signal(os.Interrupt) }
+	r.line("$", "aitbcd miner top ...")
+	screens, err := top.Output()
+	require.ErrorIs(t, err, context.DeadlineExceeded, "it was interrupted")
+	require.True(t, top.ProcessState.Success(), "and ended well")
+	all := strings.Split(string(screens), "\x1b[H\x1b[2J")
+	require.Greater(t, len(all), 1)
+	for text := range strings.Lines(all[len(all)-1]) {
+		r.line("|", strings.TrimSuffix(text, "\n"))
+	}
+	close(a.drops)
+	awaitStatus(t, a.n, working, "completed")
+	awaitStatus(t, a.n, waiting, "completed")
+	r.save()
+	requireConserved(t, a.n)
+}
+
 // recording is what happened in a terminal, and when. Tests save it when AITBC_UPDATE_DOCS is set.
 type recording struct {
 	t          *testing.T

@@ -207,6 +207,11 @@ func (s *networkServer) ExplainMiner(_ context.Context, r *coordinatorv1.Explain
 	if err != nil {
 		return nil, err
 	}
+	return &coordinatorv1.ExplainMinerResponse{Explanation: MinerExplanationMessage(x)}, nil
+}
+
+// MinerExplanationMessage is an explanation as the contract shows it.
+func MinerExplanationMessage(x dispatch.MinerExplanation) *coordinatorv1.MinerExplanation {
 	standing := x.Miner.Standing
 	message := &coordinatorv1.MinerExplanation{
 		MinerId:        x.Miner.ID.String(),
@@ -228,7 +233,7 @@ func (s *networkServer) ExplainMiner(_ context.Context, r *coordinatorv1.Explain
 			Model: k.Model, PricePerSecond: k.Price.String(), Jobs: int32(k.Jobs), Obstacles: words(k.Obstacles),
 		})
 	}
-	return &coordinatorv1.ExplainMinerResponse{Explanation: message}, nil
+	return message
 }
 
 // minerSummary says in one sentence why the miner gets the jobs it gets.

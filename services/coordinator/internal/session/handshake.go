@@ -33,21 +33,22 @@ func refuse(format string, args ...any) error {
 }
 
 // shakeHands takes a miner from hello to a proven key.
-func (s *Service) shakeHands(ctx context.Context, st stream, frames <-chan *coordinatorv1.ConnectRequest) (dispatch.Registration, error) {
+func (s *Service) shakeHands(ctx context.Context, st stream, frames <-chan *coordinatorv1.ConnectRequest) (dispatch.Registration, *coordinatorv1.MinerHello, error) {
 	frame, err := next(ctx, frames)
 	if err != nil {
-		return dispatch.Registration{}, err
+		return dispatch.Registration{}, nil, err
 	}
-	id, err := readHello(frame.GetHello())
+	hello := frame.GetHello()
+	id, err := readHello(hello)
 	if err != nil {
-		return dispatch.Registration{}, err
+		return dispatch.Registration{}, nil, err
 	}
 	challenge := aitbc.SessionChallenge{ChainID: s.deps.ChainID, Operator: aitbc.AccountOf(s.deps.OperatorKey), Miner: id}
 	if _, err := rand.Read(challenge.Challenge[:]); err != nil {
-		return dispatch.Registration{}, fmt.Errorf("make a challenge: %w", err)
+		return dispatch.Registration{}, nil, fmt.Errorf("make a challenge: %w", err)
 	}
 	if challenge.ChannelBinding, err = channelBinding(st.Context()); err != nil {
-		return dispatch.Registration{}, err
+		return dispatch.Registration{}, nil, err
 	}
 	err = st.Send(&coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_Challenge{Challenge: &coordinatorv1.SessionChallenge{
 		ChainId:           challenge.ChainID,
@@ -56,16 +57,17 @@ func (s *Service) shakeHands(ctx context.Context, st stream, frames <-chan *coor
 		OperatorPublicKey: s.deps.OperatorKey,
 	}}})
 	if err != nil {
-		return dispatch.Registration{}, fmt.Errorf("challenge miner %s: %w", id, err)
+		return dispatch.Registration{}, nil, fmt.Errorf("challenge miner %s: %w", id, err)
 	}
 	if frame, err = next(ctx, frames); err != nil {
-		return dispatch.Registration{}, err
+		return dispatch.Registration{}, nil, err
 	}
 	proof := frame.GetAuthentication()
 	if proof == nil {
-		return dispatch.Registration{}, invalid("authentication", "the second frame must be the authentication")
+		return dispatch.Registration{}, nil, invalid("authentication", "the second frame must be the authentication")
 	}
-	return s.admit(ctx, challenge, proof)
+	registration, err := s.admit(ctx, challenge, proof)
+	return registration, hello, err
 }
 
 // next waits for a frame; the error is why the stream has ended.

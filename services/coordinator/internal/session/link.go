@@ -61,6 +61,10 @@ func (l *link) accept(leaseID string, c *job.Completion) {
 	}}})
 }
 
+func (l *link) explain(x *coordinatorv1.MinerExplanation) {
+	l.put(&coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_Explanation{Explanation: x}})
+}
+
 func (l *link) answer(a *coordinatorv1.JobClaimAnswer) {
 	l.put(&coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_JobClaimAnswer{JobClaimAnswer: a}})
 }

@@ -32,6 +32,7 @@ type Dispatcher interface {
 	Chunk(miner aitbc.AccountID, id aitbc.JobID, attempt uint32, offset int64, text string)
 	Progress(ctx context.Context, miner aitbc.AccountID, p dispatch.Progress) error
 	Complete(ctx context.Context, miner aitbc.AccountID, r dispatch.Result) (job.Job, error)
+	ExplainMiner(id aitbc.AccountID) (dispatch.MinerExplanation, error)
 	Claim(ctx context.Context, miner aitbc.AccountID, c dispatch.Claim) (job.Job, error)
 }
 
@@ -112,7 +113,7 @@ func (s *Service) Connect(st stream) error {
 
 	late := time.AfterFunc(s.config.Handshake, func() { cancel(errLate) })
 	defer late.Stop()
-	registration, err := s.shakeHands(ctx, st, frames)
+	registration, hello, err := s.shakeHands(ctx, st, frames)
 	if err != nil {
 		return err
 	}
@@ -126,18 +127,20 @@ func (s *Service) Connect(st stream) error {
 		return fmt.Errorf("welcome miner %s: %w", registration.ID, err)
 	}
 	log := s.deps.Log.With(obs.KeyMinerID, registration.ID.String(), obs.KeySessionID, sessionID)
-	return s.hold(ctx, cancel, st, frames, registration, log)
+	t := &talk{service: s, miner: registration.ID, end: cancel, log: log, explains: hello.GetWantsExplanation()}
+	return s.hold(ctx, st, frames, registration, t)
 }
 
 // hold is the session from welcome to end.
-func (s *Service) hold(ctx context.Context, cancel context.CancelCauseFunc, st stream, frames <-chan *coordinatorv1.ConnectRequest, r dispatch.Registration, log *slog.Logger) error {
+func (s *Service) hold(ctx context.Context, st stream, frames <-chan *coordinatorv1.ConnectRequest, r dispatch.Registration, t *talk) error {
+	cancel, log := t.end, t.log
 	l := &link{queue: make(chan *coordinatorv1.ConnectResponse, s.config.SendQueue), end: cancel}
 	r.Link = l
 	number := s.deps.Dispatcher.MinerConnected(r)
 	log.InfoContext(ctx, "miner connected", "stake", r.Stake.String())
 	sent := s.send(ctx, cancel, st, l)
 
-	t := &talk{service: s, miner: r.ID, number: number, link: l, end: cancel, log: log}
+	t.number, t.link = number, l
 	s.pumps.Go(func() { t.watchStake(ctx) })
 
 	err := t.run(ctx, frames)

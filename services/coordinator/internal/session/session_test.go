@@ -308,6 +308,36 @@ func TestPiecesOfTextComeInOrder(t *testing.T) {
 	})
 }
 
+func TestAMinerThatWantsToIsToldWhyItGetsItsJobs(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		c := w.dial()
+		c.send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_Hello{Hello: &coordinatorv1.MinerHello{
+			MinerId: minerID.String(), Protocol: 1, WantsExplanation: true,
+		}}})
+		c.prove([]byte(aitbc.PlaintextBinding), nil)
+		frame, err := c.Recv()
+		require.NoError(t, err)
+		require.NotNil(t, frame.GetWelcome())
+		told := 0
+		for _, after := range []time.Duration{0, 0, 4 * time.Second, 2 * time.Second} {
+			<-time.After(after)
+			c.send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_State{State: &coordinatorv1.MinerState{Slots: 1}}})
+			synctest.Wait()
+		}
+		w.dispatcher.link().Text(leaseID, 0) // the last frame
+		for {
+			frame, err := c.Recv()
+			require.NoError(t, err)
+			if frame.GetChunkRequest() != nil {
+				break
+			}
+			require.Equal(t, minerID.String(), frame.GetExplanation().GetMinerId())
+			told++
+		}
+		require.Equal(t, 2, told, "at the first state, and 5 s later at the earliest")
+	})
+}
+
 func TestARefusedLeaseIsRevoked(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		c := w.welcomed()

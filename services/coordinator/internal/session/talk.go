@@ -11,6 +11,7 @@ import (
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/coordinator/internal/api"
 	"github.com/aitbc/aitbc/services/coordinator/internal/dispatch"
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 	"github.com/aitbc/aitbc/services/internal/crash"
@@ -25,6 +26,23 @@ type talk struct {
 	link    *link
 	end     context.CancelCauseFunc
 	log     *slog.Logger
+	// explains: the miner wants to know why it gets the jobs it gets; explained is when it was told last.
+	explains  bool
+	explained time.Time
+}
+
+// explainEvery is how often a miner is told at most.
+const explainEvery = 5 * time.Second
+
+// explain tells the miner why it gets the jobs it gets.
+func (t *talk) explain(now time.Time) {
+	if !t.explains || now.Sub(t.explained) < explainEvery {
+		return
+	}
+	if x, err := t.service.deps.Dispatcher.ExplainMiner(t.miner); err == nil {
+		t.explained = now
+		t.link.explain(api.MinerExplanationMessage(x))
+	}
 }
 
 // run serves the miner's frames until the session ends and gives the reason. Frames about single
@@ -67,6 +85,7 @@ func (t *talk) take(ctx context.Context, work *errgroup.Group, frame *coordinato
 		if errors.Is(err, dispatch.ErrReplaced) {
 			return errReplaced
 		}
+		t.explain(time.Now())
 		return err
 	case *coordinatorv1.ConnectRequest_AttemptChunk:
 		return t.chunk(f.AttemptChunk) // at once: pieces follow each other, and there is nothing to wait for

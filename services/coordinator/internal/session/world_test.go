@@ -113,6 +113,10 @@ func (d *fakeDispatcher) Progress(_ context.Context, _ aitbc.AccountID, p dispat
 	return err
 }
 
+func (d *fakeDispatcher) ExplainMiner(id aitbc.AccountID) (dispatch.MinerExplanation, error) {
+	return dispatch.MinerExplanation{Miner: dispatch.MinerView{ID: id}}, nil
+}
+
 func (d *fakeDispatcher) Claim(context.Context, aitbc.AccountID, dispatch.Claim) (job.Job, error) {
 	return d.note("claim")
 }

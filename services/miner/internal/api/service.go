@@ -12,6 +12,7 @@ import (
 	"github.com/aitbc/aitbc/services/internal/apierr"
 	"github.com/aitbc/aitbc/services/internal/obs"
 	"github.com/aitbc/aitbc/services/miner/internal/attempt"
+	"github.com/aitbc/aitbc/services/miner/internal/device"
 	"github.com/aitbc/aitbc/services/miner/internal/session"
 )
 
@@ -66,10 +67,24 @@ func (s *service) GetStatus(context.Context, *minerv1.GetStatusRequest) (*minerv
 	for _, m := range report.State.GetModels() {
 		status.Models = append(status.Models, &minerv1.ModelStatus{Name: m.GetName(), Digest: m.GetDigest(), Warm: m.GetWarm()})
 	}
-	for _, d := range report.State.GetDevices() {
-		status.Devices = append(status.Devices, &minerv1.DeviceStatus{Name: d.GetName(), Kind: d.GetKind()})
-	}
+	status.Devices = devices(report.State.GetDevices(), work.Readings)
+	status.Why = reasons(link.Why)
 	return &minerv1.GetStatusResponse{Status: status}, nil
+}
+
+// devices shows each device, a GPU with what it measures of itself.
+func devices(listed []*coordinatorv1.MinerDevice, readings []device.Reading) []*minerv1.DeviceStatus {
+	shown := make([]*minerv1.DeviceStatus, len(listed))
+	for i, d := range listed {
+		shown[i] = &minerv1.DeviceStatus{Name: d.GetName(), Kind: d.GetKind()}
+		if d.GetKind() != device.GPU || len(readings) == 0 {
+			continue
+		}
+		r := readings[0]
+		readings = readings[1:]
+		shown[i].TemperatureCelsius, shown[i].PowerWatts, shown[i].Utilization, shown[i].MemoryUsedBytes = r.Celsius, r.Watts, r.Use, r.MemoryBytes
+	}
+	return shown
 }
 
 func sessionWord(link session.Status, state *coordinatorv1.MinerState) string {

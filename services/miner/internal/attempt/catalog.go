@@ -50,11 +50,15 @@ func (r *Runner) lookNow() {
 func (r *Runner) look(ctx context.Context) {
 	engine, models, err := r.lookAtEngine(ctx)
 	devices, deviceErr := r.deps.Devices.List(ctx)
+	readings, err2 := r.deps.Devices.Readings(ctx) // for the owner's eyes: an error is List's, too
 	if ctx.Err() != nil {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.readings = readings; err2 != nil {
+		r.readings = nil
+	}
 	now := catalog{engine: engine, models: models, devices: devices}
 	if err != nil {
 		now.engine, now.err = r.seen.engine, err.Error()

@@ -25,6 +25,8 @@ type Executor interface {
 type Devices interface {
 	// List gives the devices that it could find, beside an error too.
 	List(ctx context.Context) ([]device.Device, error)
+	// Readings gives what the GPUs measure of themselves now, in List's order.
+	Readings(ctx context.Context) ([]device.Reading, error)
 	// Watch samples the GPUs' use until stop is called.
 	Watch(ctx context.Context) (stop func() (mean float64, ok bool))
 }

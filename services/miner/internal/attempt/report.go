@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
+	"github.com/aitbc/aitbc/services/miner/internal/device"
 )
 
 // Report is everything there is to tell.
@@ -130,13 +131,15 @@ type Status struct {
 	Completed, Failed int32
 	// EngineError says why there is no engine; empty: there is one.
 	EngineError string
+	// Readings are what the GPUs measured of themselves when last looked at, in the state's order.
+	Readings []device.Reading
 }
 
 // Status gives what runs and what ran.
 func (r *Runner) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	status := Status{Completed: r.completed, Failed: r.failed, EngineError: r.seen.err}
+	status := Status{Completed: r.completed, Failed: r.failed, EngineError: r.seen.err, Readings: r.readings}
 	for id, x := range r.running {
 		status.Running = append(status.Running, Running{
 			JobID: x.job.lease.JobID.String(), LeaseID: id, Model: x.job.lease.Model, Started: x.started,

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aitbc/aitbc/clients/go"
+	"github.com/aitbc/aitbc/services/miner/internal/device"
 	"github.com/aitbc/aitbc/services/miner/internal/executor"
 	"github.com/aitbc/aitbc/services/miner/internal/spool"
 )
@@ -63,6 +64,7 @@ type Runner struct {
 	ended     ended
 	draining  bool
 	seen      catalog
+	readings  []device.Reading // of the GPUs, when last looked at
 	completed int32
 	failed    int32
 }

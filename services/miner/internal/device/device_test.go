@@ -25,6 +25,7 @@ func tool(t *testing.T, script string) (path, calls string) {
 
 const twoCards = `case "$1" in
 --query-gpu=name,memory.total) echo "NVIDIA L4, 23034"; echo "NVIDIA GB10, [N/A]" ;;
+--query-gpu=temperature.gpu,power.draw,utilization.gpu,memory.used) echo "61, 43.17, 12, 5120"; echo "55, [N/A], 50, [N/A]" ;;
 --query-gpu=utilization.gpu) echo "12"; echo "50" ;;
 *) exit 1 ;;
 esac`
@@ -73,4 +74,25 @@ func TestWatchGivesTheMeanUseOfTheBusiestCard(t *testing.T) {
 	mean, ok := stop()
 	require.True(t, ok)
 	require.InDelta(t, 0.5, mean, 1e-9)
+}
+
+func TestReadingsLeaveOutWhatACardDoesNotMeasure(t *testing.T) {
+	path, _ := tool(t, twoCards)
+	readings, err := device.Probe{Tool: path}.Readings(t.Context())
+	require.NoError(t, err)
+	value := func(v float64) *float64 { return &v }
+	used := int64(5120 << 20)
+	require.Equal(t, []device.Reading{
+		{Celsius: value(61), Watts: value(43.17), Use: value(0.12), MemoryBytes: &used},
+		{Celsius: value(55), Use: value(0.5)},
+	}, readings)
+
+	absent := device.New()
+	absent.Tool = filepath.Join(t.TempDir(), "absent")
+	readings, err = absent.Readings(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, readings)
+	broken, _ := tool(t, "exit 9")
+	_, err = device.Probe{Tool: broken}.Readings(t.Context())
+	require.Error(t, err)
 }

@@ -3,6 +3,10 @@ package device
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
 	"strconv"
 	"time"
 )
@@ -64,4 +68,50 @@ func (p Probe) use(ctx context.Context) (float64, error) {
 		return 0, errNoUse
 	}
 	return busiest, nil
+}
+
+// Reading is what a GPU measures of itself now; what it does not measure is nil.
+type Reading struct {
+	// Celsius is its temperature, Watts the power it takes, Use how busy it is, 0 to 1, and MemoryBytes
+	// its memory in use.
+	Celsius, Watts, Use *float64
+	MemoryBytes         *int64
+}
+
+// Readings gives the GPUs' readings, in List's order. Errors: the tool's; a machine without it has none.
+func (p Probe) Readings(ctx context.Context) ([]Reading, error) {
+	rows, err := p.query(ctx, "temperature.gpu,power.draw,utilization.gpu,memory.used")
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read GPUs: %w", err)
+	}
+	readings := make([]Reading, len(rows))
+	for i, row := range rows {
+		r := &readings[i]
+		for j, to := range []**float64{&r.Celsius, &r.Watts, &r.Use} {
+			*to = number(row, j)
+		}
+		if r.Use != nil {
+			*r.Use /= 100
+		}
+		if mib := number(row, 3); mib != nil {
+			used := int64(*mib) * mebibyte
+			r.MemoryBytes = &used
+		}
+	}
+	return readings, nil
+}
+
+// number reads a field of a row; nil: it is not there, or "[N/A]", as of what a card does not measure.
+func number(row []string, at int) *float64 {
+	if at >= len(row) {
+		return nil
+	}
+	value, err := strconv.ParseFloat(row[at], 64)
+	if err != nil || math.IsNaN(value) || math.IsInf(value, 0) || value < 0 {
+		return nil
+	}
+	return &value
 }

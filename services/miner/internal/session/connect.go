@@ -132,7 +132,7 @@ func (s *Session) shakeHands(st stream, address string) (attempt.Operator, *coor
 	fail := func(doing string, err error) (attempt.Operator, *coordinatorv1.SessionWelcome, error) {
 		return attempt.Operator{}, nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	hello := &coordinatorv1.MinerHello{MinerId: s.self.String(), Protocol: protocol, Software: s.config.Software}
+	hello := &coordinatorv1.MinerHello{MinerId: s.self.String(), Protocol: protocol, Software: s.config.Software, WantsExplanation: true}
 	if err := send(st, &coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_Hello{Hello: hello}}); err != nil {
 		return fail("say hello", err)
 	}

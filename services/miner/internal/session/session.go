@@ -129,13 +129,19 @@ type Status struct {
 	Address string
 	// LastError says why there is no session.
 	LastError string
+	// Why is the coordinator's word on why the miner gets the jobs it gets; nil: it has not said.
+	Why *coordinatorv1.MinerExplanation
 }
 
 // Status gives the state.
 func (s *Session) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Status{Connected: s.talk != nil, Address: s.address, LastError: s.lastErr}
+	status := Status{Connected: s.talk != nil, Address: s.address, LastError: s.lastErr}
+	if s.talk != nil {
+		status.Why = s.talk.why.Load()
+	}
+	return status
 }
 
 var (

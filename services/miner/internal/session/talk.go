@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,6 +34,7 @@ type talk struct {
 	heartbeat time.Duration
 	progress  bool // the coordinator wants running statements
 	claims    *claims
+	why       atomic.Pointer[coordinatorv1.MinerExplanation] // nil: not told yet
 	demands   *demands
 	log       *slog.Logger
 
@@ -265,6 +267,9 @@ func (t *talk) obey(frame *coordinatorv1.ConnectResponse) error {
 		return nil
 	case *coordinatorv1.ConnectResponse_ChunkRequest:
 		t.demands.add(f.ChunkRequest)
+		return nil
+	case *coordinatorv1.ConnectResponse_Explanation:
+		t.why.Store(f.Explanation)
 		return nil
 	default: // of a later version of the protocol
 		return fmt.Errorf("%w: unexpected frame %T", errProtocol, f)

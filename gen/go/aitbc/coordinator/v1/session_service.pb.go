@@ -244,6 +244,7 @@ type ConnectResponse struct {
 	//	*ConnectResponse_ResultAcceptance
 	//	*ConnectResponse_JobClaimAnswer
 	//	*ConnectResponse_ChunkRequest
+	//	*ConnectResponse_Explanation
 	Frame         isConnectResponse_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -349,6 +350,15 @@ func (x *ConnectResponse) GetChunkRequest() *ChunkRequest {
 	return nil
 }
 
+func (x *ConnectResponse) GetExplanation() *MinerExplanation {
+	if x != nil {
+		if x, ok := x.Frame.(*ConnectResponse_Explanation); ok {
+			return x.Explanation
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Frame interface {
 	isConnectResponse_Frame()
 }
@@ -388,6 +398,12 @@ type ConnectResponse_ChunkRequest struct {
 	ChunkRequest *ChunkRequest `protobuf:"bytes,7,opt,name=chunk_request,json=chunkRequest,proto3,oneof"`
 }
 
+type ConnectResponse_Explanation struct {
+	// Why the miner gets the jobs it gets: behind its states, at most every 5 s, when its hello has
+	// wants_explanation.
+	Explanation *MinerExplanation `protobuf:"bytes,8,opt,name=explanation,proto3,oneof"`
+}
+
 func (*ConnectResponse_Challenge) isConnectResponse_Frame() {}
 
 func (*ConnectResponse_Welcome) isConnectResponse_Frame() {}
@@ -402,6 +418,8 @@ func (*ConnectResponse_JobClaimAnswer) isConnectResponse_Frame() {}
 
 func (*ConnectResponse_ChunkRequest) isConnectResponse_Frame() {}
 
+func (*ConnectResponse_Explanation) isConnectResponse_Frame() {}
+
 // MinerHello says who wants to connect.
 type MinerHello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -410,9 +428,11 @@ type MinerHello struct {
 	// Version of this protocol: 1.
 	Protocol int32 `protobuf:"varint,2,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	// The miner's software, for logs.
-	Software      string `protobuf:"bytes,3,opt,name=software,proto3" json:"software,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Software string `protobuf:"bytes,3,opt,name=software,proto3" json:"software,omitempty"`
+	// True: tell it why it gets the jobs it gets.
+	WantsExplanation bool `protobuf:"varint,4,opt,name=wants_explanation,json=wantsExplanation,proto3" json:"wants_explanation,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *MinerHello) Reset() {
@@ -464,6 +484,13 @@ func (x *MinerHello) GetSoftware() string {
 		return x.Software
 	}
 	return ""
+}
+
+func (x *MinerHello) GetWantsExplanation() bool {
+	if x != nil {
+		return x.WantsExplanation
+	}
+	return false
 }
 
 // SessionChallenge is what the miner must sign.
@@ -1587,7 +1614,7 @@ var File_aitbc_coordinator_v1_session_service_proto protoreflect.FileDescriptor
 
 const file_aitbc_coordinator_v1_session_service_proto_rawDesc = "" +
 	"\n" +
-	"*aitbc/coordinator/v1/session_service.proto\x12\x14aitbc.coordinator.v1\x1a\x1eaitbc/coordinator/v1/job.proto\x1a aitbc/coordinator/v1/lease.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x05\n" +
+	"*aitbc/coordinator/v1/session_service.proto\x12\x14aitbc.coordinator.v1\x1a\"aitbc/coordinator/v1/explain.proto\x1a\x1eaitbc/coordinator/v1/job.proto\x1a aitbc/coordinator/v1/lease.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x05\n" +
 	"\x0eConnectRequest\x128\n" +
 	"\x05hello\x18\x01 \x01(\v2 .aitbc.coordinator.v1.MinerHelloH\x00R\x05hello\x12S\n" +
 	"\x0eauthentication\x18\x02 \x01(\v2).aitbc.coordinator.v1.MinerAuthenticationH\x00R\x0eauthentication\x128\n" +
@@ -1598,7 +1625,7 @@ const file_aitbc_coordinator_v1_session_service_proto_rawDesc = "" +
 	"\tjob_claim\x18\a \x01(\v2\x1e.aitbc.coordinator.v1.JobClaimH\x00R\bjobClaim\x12I\n" +
 	"\rattempt_chunk\x18\b \x01(\v2\".aitbc.coordinator.v1.AttemptChunkH\x00R\fattemptChunk\x12R\n" +
 	"\x10attempt_progress\x18\t \x01(\v2%.aitbc.coordinator.v1.AttemptProgressH\x00R\x0fattemptProgressB\a\n" +
-	"\x05frame\"\xa1\x04\n" +
+	"\x05frame\"\xed\x04\n" +
 	"\x0fConnectResponse\x12F\n" +
 	"\tchallenge\x18\x01 \x01(\v2&.aitbc.coordinator.v1.SessionChallengeH\x00R\tchallenge\x12@\n" +
 	"\awelcome\x18\x02 \x01(\v2$.aitbc.coordinator.v1.SessionWelcomeH\x00R\awelcome\x123\n" +
@@ -1606,13 +1633,15 @@ const file_aitbc_coordinator_v1_session_service_proto_rawDesc = "" +
 	"\x10lease_revocation\x18\x04 \x01(\v2%.aitbc.coordinator.v1.LeaseRevocationH\x00R\x0fleaseRevocation\x12U\n" +
 	"\x11result_acceptance\x18\x05 \x01(\v2&.aitbc.coordinator.v1.ResultAcceptanceH\x00R\x10resultAcceptance\x12P\n" +
 	"\x10job_claim_answer\x18\x06 \x01(\v2$.aitbc.coordinator.v1.JobClaimAnswerH\x00R\x0ejobClaimAnswer\x12I\n" +
-	"\rchunk_request\x18\a \x01(\v2\".aitbc.coordinator.v1.ChunkRequestH\x00R\fchunkRequestB\a\n" +
-	"\x05frame\"n\n" +
+	"\rchunk_request\x18\a \x01(\v2\".aitbc.coordinator.v1.ChunkRequestH\x00R\fchunkRequest\x12J\n" +
+	"\vexplanation\x18\b \x01(\v2&.aitbc.coordinator.v1.MinerExplanationH\x00R\vexplanationB\a\n" +
+	"\x05frame\"\xa0\x01\n" +
 	"\n" +
 	"MinerHello\x12\x1e\n" +
 	"\bminer_id\x18\x01 \x01(\tB\x03\xe0A\x02R\aminerId\x12\x1f\n" +
 	"\bprotocol\x18\x02 \x01(\x05B\x03\xe0A\x02R\bprotocol\x12\x1f\n" +
-	"\bsoftware\x18\x03 \x01(\tB\x03\xe0A\x01R\bsoftware\"\xb0\x01\n" +
+	"\bsoftware\x18\x03 \x01(\tB\x03\xe0A\x01R\bsoftware\x120\n" +
+	"\x11wants_explanation\x18\x04 \x01(\bB\x03\xe0A\x01R\x10wantsExplanation\"\xb0\x01\n" +
 	"\x10SessionChallenge\x12\x1e\n" +
 	"\bchain_id\x18\x01 \x01(\tB\x03\xe0A\x03R\achainId\x12$\n" +
 	"\voperator_id\x18\x02 \x01(\tB\x03\xe0A\x03R\n" +
@@ -1735,10 +1764,11 @@ var file_aitbc_coordinator_v1_session_service_proto_goTypes = []any{
 	(*ResultAcceptance)(nil),      // 17: aitbc.coordinator.v1.ResultAcceptance
 	(*ChunkRequest)(nil),          // 18: aitbc.coordinator.v1.ChunkRequest
 	(*Lease)(nil),                 // 19: aitbc.coordinator.v1.Lease
-	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
-	(*JobMetrics)(nil),            // 22: aitbc.coordinator.v1.JobMetrics
-	(*Acceptance)(nil),            // 23: aitbc.coordinator.v1.Acceptance
+	(*MinerExplanation)(nil),      // 20: aitbc.coordinator.v1.MinerExplanation
+	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*JobMetrics)(nil),            // 23: aitbc.coordinator.v1.JobMetrics
+	(*Acceptance)(nil),            // 24: aitbc.coordinator.v1.Acceptance
 }
 var file_aitbc_coordinator_v1_session_service_proto_depIdxs = []int32{
 	2,  // 0: aitbc.coordinator.v1.ConnectRequest.hello:type_name -> aitbc.coordinator.v1.MinerHello
@@ -1757,19 +1787,20 @@ var file_aitbc_coordinator_v1_session_service_proto_depIdxs = []int32{
 	17, // 13: aitbc.coordinator.v1.ConnectResponse.result_acceptance:type_name -> aitbc.coordinator.v1.ResultAcceptance
 	15, // 14: aitbc.coordinator.v1.ConnectResponse.job_claim_answer:type_name -> aitbc.coordinator.v1.JobClaimAnswer
 	18, // 15: aitbc.coordinator.v1.ConnectResponse.chunk_request:type_name -> aitbc.coordinator.v1.ChunkRequest
-	20, // 16: aitbc.coordinator.v1.SessionWelcome.heartbeat_interval:type_name -> google.protobuf.Duration
-	7,  // 17: aitbc.coordinator.v1.MinerState.models:type_name -> aitbc.coordinator.v1.MinerModel
-	8,  // 18: aitbc.coordinator.v1.MinerState.devices:type_name -> aitbc.coordinator.v1.MinerDevice
-	21, // 19: aitbc.coordinator.v1.AttemptStart.started_at:type_name -> google.protobuf.Timestamp
-	22, // 20: aitbc.coordinator.v1.AttemptResult.metrics:type_name -> aitbc.coordinator.v1.JobMetrics
-	23, // 21: aitbc.coordinator.v1.ResultAcceptance.acceptance:type_name -> aitbc.coordinator.v1.Acceptance
-	0,  // 22: aitbc.coordinator.v1.SessionService.Connect:input_type -> aitbc.coordinator.v1.ConnectRequest
-	1,  // 23: aitbc.coordinator.v1.SessionService.Connect:output_type -> aitbc.coordinator.v1.ConnectResponse
-	23, // [23:24] is the sub-list for method output_type
-	22, // [22:23] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	20, // 16: aitbc.coordinator.v1.ConnectResponse.explanation:type_name -> aitbc.coordinator.v1.MinerExplanation
+	21, // 17: aitbc.coordinator.v1.SessionWelcome.heartbeat_interval:type_name -> google.protobuf.Duration
+	7,  // 18: aitbc.coordinator.v1.MinerState.models:type_name -> aitbc.coordinator.v1.MinerModel
+	8,  // 19: aitbc.coordinator.v1.MinerState.devices:type_name -> aitbc.coordinator.v1.MinerDevice
+	22, // 20: aitbc.coordinator.v1.AttemptStart.started_at:type_name -> google.protobuf.Timestamp
+	23, // 21: aitbc.coordinator.v1.AttemptResult.metrics:type_name -> aitbc.coordinator.v1.JobMetrics
+	24, // 22: aitbc.coordinator.v1.ResultAcceptance.acceptance:type_name -> aitbc.coordinator.v1.Acceptance
+	0,  // 23: aitbc.coordinator.v1.SessionService.Connect:input_type -> aitbc.coordinator.v1.ConnectRequest
+	1,  // 24: aitbc.coordinator.v1.SessionService.Connect:output_type -> aitbc.coordinator.v1.ConnectResponse
+	24, // [24:25] is the sub-list for method output_type
+	23, // [23:24] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_coordinator_v1_session_service_proto_init() }
@@ -1777,6 +1808,7 @@ func file_aitbc_coordinator_v1_session_service_proto_init() {
 	if File_aitbc_coordinator_v1_session_service_proto != nil {
 		return
 	}
+	file_aitbc_coordinator_v1_explain_proto_init()
 	file_aitbc_coordinator_v1_job_proto_init()
 	file_aitbc_coordinator_v1_lease_proto_init()
 	file_aitbc_coordinator_v1_session_service_proto_msgTypes[0].OneofWrappers = []any{
@@ -1798,6 +1830,7 @@ func file_aitbc_coordinator_v1_session_service_proto_init() {
 		(*ConnectResponse_ResultAcceptance)(nil),
 		(*ConnectResponse_JobClaimAnswer)(nil),
 		(*ConnectResponse_ChunkRequest)(nil),
+		(*ConnectResponse_Explanation)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -493,8 +493,11 @@ type MinerStatus struct {
 	CompletedAttempts int32 `protobuf:"varint,12,opt,name=completed_attempts,json=completedAttempts,proto3" json:"completed_attempts,omitempty"`
 	// Attempts that failed since the start of the process.
 	FailedAttempts int32 `protobuf:"varint,13,opt,name=failed_attempts,json=failedAttempts,proto3" json:"failed_attempts,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Why it gets the jobs it gets and not others, by the coordinator's word: sentences for people. Empty
+	// without a session, or with a coordinator that does not say.
+	Why           []string `protobuf:"bytes,14,rep,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MinerStatus) Reset() {
@@ -616,6 +619,13 @@ func (x *MinerStatus) GetFailedAttempts() int32 {
 		return x.FailedAttempts
 	}
 	return 0
+}
+
+func (x *MinerStatus) GetWhy() []string {
+	if x != nil {
+		return x.Why
+	}
+	return nil
 }
 
 // RunningJob is an attempt that runs now.
@@ -761,9 +771,17 @@ type DeviceStatus struct {
 	// Name.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// `cpu` or `gpu`.
-	Kind          string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Its temperature, in degrees Celsius; unset: nobody measures it.
+	TemperatureCelsius *float64 `protobuf:"fixed64,3,opt,name=temperature_celsius,json=temperatureCelsius,proto3,oneof" json:"temperature_celsius,omitempty"`
+	// The power it takes, in watts; unset: nobody measures it.
+	PowerWatts *float64 `protobuf:"fixed64,4,opt,name=power_watts,json=powerWatts,proto3,oneof" json:"power_watts,omitempty"`
+	// How busy it is, 0 to 1; unset: nobody measures it.
+	Utilization *float64 `protobuf:"fixed64,5,opt,name=utilization,proto3,oneof" json:"utilization,omitempty"`
+	// Its memory in use, in bytes; unset: nobody measures it.
+	MemoryUsedBytes *int64 `protobuf:"varint,6,opt,name=memory_used_bytes,json=memoryUsedBytes,proto3,oneof" json:"memory_used_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *DeviceStatus) Reset() {
@@ -808,6 +826,34 @@ func (x *DeviceStatus) GetKind() string {
 		return x.Kind
 	}
 	return ""
+}
+
+func (x *DeviceStatus) GetTemperatureCelsius() float64 {
+	if x != nil && x.TemperatureCelsius != nil {
+		return *x.TemperatureCelsius
+	}
+	return 0
+}
+
+func (x *DeviceStatus) GetPowerWatts() float64 {
+	if x != nil && x.PowerWatts != nil {
+		return *x.PowerWatts
+	}
+	return 0
+}
+
+func (x *DeviceStatus) GetUtilization() float64 {
+	if x != nil && x.Utilization != nil {
+		return *x.Utilization
+	}
+	return 0
+}
+
+func (x *DeviceStatus) GetMemoryUsedBytes() int64 {
+	if x != nil && x.MemoryUsedBytes != nil {
+		return *x.MemoryUsedBytes
+	}
+	return 0
 }
 
 // AssignJobRequest is the seed document's assignment.
@@ -1031,7 +1077,7 @@ const file_aitbc_miner_v1_miner_service_proto_rawDesc = "" +
 	"\x12DrainMinerResponse\x12\x1d\n" +
 	"\arunning\x18\x01 \x01(\x05B\x03\xe0A\x03R\arunning\"M\n" +
 	"\x11GetStatusResponse\x128\n" +
-	"\x06status\x18\x01 \x01(\v2\x1b.aitbc.miner.v1.MinerStatusB\x03\xe0A\x03R\x06status\"\xbb\x04\n" +
+	"\x06status\x18\x01 \x01(\v2\x1b.aitbc.miner.v1.MinerStatusB\x03\xe0A\x03R\x06status\"\xd2\x04\n" +
 	"\vMinerStatus\x12\x1e\n" +
 	"\bminer_id\x18\x01 \x01(\tB\x03\xe0A\x03R\aminerId\x12\x1d\n" +
 	"\asession\x18\x02 \x01(\tB\x03\xe0A\x03R\asession\x12%\n" +
@@ -1048,7 +1094,8 @@ const file_aitbc_miner_v1_miner_service_proto_rawDesc = "" +
 	" \x03(\v2\x1b.aitbc.miner.v1.ModelStatusB\x03\xe0A\x03R\x06models\x12;\n" +
 	"\adevices\x18\v \x03(\v2\x1c.aitbc.miner.v1.DeviceStatusB\x03\xe0A\x03R\adevices\x122\n" +
 	"\x12completed_attempts\x18\f \x01(\x05B\x03\xe0A\x03R\x11completedAttempts\x12,\n" +
-	"\x0ffailed_attempts\x18\r \x01(\x05B\x03\xe0A\x03R\x0efailedAttempts\"\xa3\x01\n" +
+	"\x0ffailed_attempts\x18\r \x01(\x05B\x03\xe0A\x03R\x0efailedAttempts\x12\x15\n" +
+	"\x03why\x18\x0e \x03(\tB\x03\xe0A\x03R\x03why\"\xa3\x01\n" +
 	"\n" +
 	"RunningJob\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\tB\x03\xe0A\x03R\x05jobId\x12\x1e\n" +
@@ -1059,10 +1106,19 @@ const file_aitbc_miner_v1_miner_service_proto_rawDesc = "" +
 	"\vModelStatus\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x03R\x04name\x12\x1b\n" +
 	"\x06digest\x18\x02 \x01(\tB\x03\xe0A\x03R\x06digest\x12\x17\n" +
-	"\x04warm\x18\x03 \x01(\bB\x03\xe0A\x03R\x04warm\"@\n" +
+	"\x04warm\x18\x03 \x01(\bB\x03\xe0A\x03R\x04warm\"\xd6\x02\n" +
 	"\fDeviceStatus\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x03R\x04name\x12\x17\n" +
-	"\x04kind\x18\x02 \x01(\tB\x03\xe0A\x03R\x04kind\"\x9a\x01\n" +
+	"\x04kind\x18\x02 \x01(\tB\x03\xe0A\x03R\x04kind\x129\n" +
+	"\x13temperature_celsius\x18\x03 \x01(\x01B\x03\xe0A\x03H\x00R\x12temperatureCelsius\x88\x01\x01\x12)\n" +
+	"\vpower_watts\x18\x04 \x01(\x01B\x03\xe0A\x03H\x01R\n" +
+	"powerWatts\x88\x01\x01\x12*\n" +
+	"\vutilization\x18\x05 \x01(\x01B\x03\xe0A\x03H\x02R\vutilization\x88\x01\x01\x124\n" +
+	"\x11memory_used_bytes\x18\x06 \x01(\x03B\x03\xe0A\x03H\x03R\x0fmemoryUsedBytes\x88\x01\x01B\x16\n" +
+	"\x14_temperature_celsiusB\x0e\n" +
+	"\f_power_wattsB\x0e\n" +
+	"\f_utilizationB\x14\n" +
+	"\x12_memory_used_bytes\"\x9a\x01\n" +
 	"\x10AssignJobRequest\x12#\n" +
 	"\x06job_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(@R\x05jobId\x12=\n" +
 	"\bjob_data\x18\x02 \x01(\v2\x17.aitbc.miner.v1.JobDataB\t\xe0A\x02\xbaH\x03\xc8\x01\x01R\ajobData\x12\"\n" +
@@ -1146,6 +1202,7 @@ func file_aitbc_miner_v1_miner_service_proto_init() {
 	if File_aitbc_miner_v1_miner_service_proto != nil {
 		return
 	}
+	file_aitbc_miner_v1_miner_service_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
