@@ -22,6 +22,8 @@ type model struct {
 	slashed   bool
 	burned    aitbc.Amount
 	allowed   aitbc.Amount
+	granted   bool
+	grant     int // how many grants and revocations there were
 	open      map[int]*modelEscrow
 	used      map[int]bool
 	receipts  uint64
@@ -34,6 +36,7 @@ type modelUnbonding struct {
 
 type modelEscrow struct {
 	order       aitbc.Order
+	grant       int
 	refundFinal time.Time
 }
 
@@ -43,6 +46,24 @@ func (m *model) transfer(from, to string, amount aitbc.Amount) bool {
 	}
 	m.balances[from] -= amount
 	m.balances[to] += amount
+	return true
+}
+
+func (m *model) allow(amount aitbc.Amount) bool {
+	if amount <= 0 {
+		return false
+	}
+	m.allowed, m.granted = amount, true
+	m.grant++
+	return true
+}
+
+func (m *model) revoke() bool {
+	if !m.granted {
+		return false
+	}
+	m.allowed, m.granted = 0, false
+	m.grant++
 	return true
 }
 
@@ -84,7 +105,7 @@ func (m *model) submit(n int, o aitbc.Order) bool {
 	}
 	m.balances["client"] -= o.MaxPrice
 	m.allowed -= o.MaxPrice
-	m.open[n] = &modelEscrow{order: o}
+	m.open[n] = &modelEscrow{order: o, grant: m.grant}
 	m.used[n] = true
 	return true
 }
@@ -95,7 +116,9 @@ func (m *model) end(n int, paid aitbc.Amount) {
 	m.balances["miner"] += paid - fee
 	m.burned += fee
 	m.balances["client"] += o.MaxPrice - paid
-	m.allowed += o.MaxPrice - paid
+	if m.open[n].grant == m.grant {
+		m.allowed += o.MaxPrice - paid
+	}
 	delete(m.open, n)
 }
 
@@ -145,7 +168,7 @@ func play(t *rapid.T, c *ledgertest.Chain, m *model) {
 	now := c.Now()
 	var want bool
 	var got ledgerv1.ResultCode
-	switch rapid.IntRange(0, 7).Draw(t, "message") {
+	switch rapid.IntRange(0, 9).Draw(t, "message") {
 	case 0:
 		from := rapid.SampledFrom(names[:3]).Draw(t, "from")
 		to := rapid.SampledFrom(names).Draw(t, "to")
@@ -170,6 +193,10 @@ func play(t *rapid.T, c *ledgertest.Chain, m *model) {
 		want, got = m.unbond(amount, now), c.One("miner", unbond(int64(amount)))
 	case 7:
 		want, got = m.slash(), c.One("client", ledgertest.Work{Order: order, Miner: "miner", ComputeUS: now.UnixMicro()}.Evidence())
+	case 8:
+		want, got = m.allow(amount), c.One("client", grant("operator", int64(amount)))
+	case 9:
+		want, got = m.revoke(), c.One("client", revoke("operator"))
 	}
 	require.Equal(t, want, got == ok, "code %s", got)
 	m.passed(now)
@@ -184,7 +211,7 @@ func TestTheLedgerDoesWhatAFewMapsDo(t *testing.T) {
 		c := ledgertest.NewChain(t, g)
 		m := &model{
 			balances: map[string]aitbc.Amount{"client": 1_000_000_000, "operator": 10_000_000, "miner": 0},
-			allowed:  1_000_000_000, staked: 100_000_000, open: map[int]*modelEscrow{}, used: map[int]bool{},
+			allowed:  1_000_000_000, granted: true, staked: 100_000_000, open: map[int]*modelEscrow{}, used: map[int]bool{},
 		}
 		// Order ids are never free again while a test runs: replay keys last as long as escrows do.
 		for range rapid.IntRange(1, 12).Draw(r, "steps") {
