@@ -63,10 +63,13 @@ func createKeyFor(t *testing.T, n *network.Network, account aitbc.AccountID) str
 
 func newKey(t *testing.T, n *network.Network, environment []string, args ...string) string {
 	t.Helper()
-	args = append([]string{
-		"coordinator", "keys", "create", "--state", filepath.Dir(n.LogFile()), "--ledger-url", "http://" + n.LedgerRPC,
-		"--name", "test", "--scope", "client", "-o", "json",
-	}, args...)
+	return newKeyAt(t, environment, append([]string{"--state", filepath.Dir(n.LogFile()), "--ledger-url", "http://" + n.LedgerRPC}, args...)...)
+}
+
+// newKeyAt makes a client key beside the coordinator whose state folder and ledger args name.
+func newKeyAt(t *testing.T, environment []string, args ...string) string {
+	t.Helper()
+	args = append([]string{"coordinator", "keys", "create", "--name", "test", "--scope", "client", "-o", "json"}, args...)
 	out := execute(t, environment, filepath.Join(programs, "aitbcd"), args...)
 	require.Zero(t, out.Code, out.Stderr)
 	var created struct {

@@ -72,10 +72,16 @@ var addresses = regexp.MustCompile(`coordinator is up.* rest=(\S+) grpc=(\S+)`)
 
 func startReplica(t *testing.T, n *network.Network, store string) *replica {
 	t.Helper()
-	r := &replica{daemon: startDaemon(t, "coordinator", "--store", store, "--ledger-url", "http://"+n.LedgerRPC,
-		"--operator-key", filepath.Join(filepath.Dir(n.LogFile()), "keys", "operator.key"), "--rate-limit", "0",
-		"--rest-listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--metrics-listen", "")}
-	eventually(t, "the replica to be up", func() bool {
+	return startCoordinator(t, "--store", store, "--ledger-url", "http://"+n.LedgerRPC,
+		"--operator-key", filepath.Join(filepath.Dir(n.LogFile()), "keys", "operator.key"))
+}
+
+// startCoordinator starts a coordinator and waits until it takes calls.
+func startCoordinator(t *testing.T, args ...string) *replica {
+	t.Helper()
+	r := &replica{daemon: startDaemon(t, append([]string{"coordinator", "--rate-limit", "0",
+		"--rest-listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--metrics-listen", ""}, args...)...)}
+	eventually(t, "the coordinator to be up", func() bool {
 		found := addresses.FindStringSubmatch(r.log(t))
 		if found != nil {
 			r.rest, r.grpc = found[1], found[2]

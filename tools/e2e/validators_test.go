@@ -39,8 +39,8 @@ type validator struct {
 	rpcAddr, grpcAddr, metrics string
 }
 
-// newNetwork makes the folders of some validators. Only the ports that their peers must know are chosen
-// beforehand.
+// newNetwork makes the folders of some validators, each with ports of its own: those of a node that comes
+// back are the ones that it had.
 func newNetwork(t *testing.T, count int) (dir string, nodes []*validator) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "net")
@@ -62,7 +62,7 @@ var ports = struct {
 
 const firstPort, lastPort = 12_000, 30_000
 
-// freePorts gives the first of so many ports in a row of which the first of every ten is free.
+// freePorts gives the first of so many ports in a row that are free.
 func freePorts(t *testing.T, count int) int {
 	t.Helper()
 	ports.Lock()
@@ -83,7 +83,7 @@ func freePorts(t *testing.T, count int) int {
 }
 
 func allFree(first, count int) bool {
-	for port := first; port < first+count; port += 10 {
+	for port := first; port < first+count; port++ {
 		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil || listener.Close() != nil {
 			return false
@@ -108,8 +108,7 @@ func (v *validator) start() {
 	log, err := os.OpenFile(filepath.Join(v.state, "process.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(v.t, err)
 	args := append([]string{
-		"ledger", "--ready-file", ready, "--rpc-listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
-		"--heartbeat", "500ms", "--snapshot-every", "5",
+		"ledger", "--ready-file", ready, "--heartbeat", "500ms", "--snapshot-every", "5",
 	}, v.args...)
 	v.command = exec.Command(filepath.Join(programs, "aitbcd"), args...)
 	v.command.Stdout, v.command.Stderr = log, log
@@ -260,7 +259,8 @@ func TestANewNodeJoinsByASnapshotAndBecomesAValidator(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(joined.state, "ledger", "config", "genesis.json"), genesis, 0o600))
 	joined.args = []string{
-		"--state", joined.state, "--log-dir", joined.state, "--p2p-listen", "127.0.0.1:0", "--peers", peersOf(t, nodes),
+		"--state", joined.state, "--log-dir", joined.state, "--peers", peersOf(t, nodes),
+		"--p2p-listen", "127.0.0.1:0", "--rpc-listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
 		"--join-rpc", "http://" + nodes[0].rpcAddr + ",http://" + nodes[1].rpcAddr,
 		"--join-height", strconv.FormatInt(trusted, 10), "--join-hash", block.Commit.BlockID.Hash.String(),
 	}
