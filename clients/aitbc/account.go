@@ -234,8 +234,8 @@ func (a *app) changeAllowance(change func(context.Context, *aitbc.Wallet, *aitbc
 		if err != nil {
 			return err
 		}
-		if account.ID != accountOf(key) {
-			return usageError{fmt.Errorf("--key-file: it is the key of %s, and the API key is of %s", accountOf(key), account.ID)}
+		if err := mustSignFor(ctx, node, account.ID, key); err != nil {
+			return err
 		}
 		if err := change(ctx, aitbc.NewWallet(node, account.ID, key), account); err != nil {
 			return ledgerError{err}

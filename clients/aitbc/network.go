@@ -32,7 +32,7 @@ func newAccount(a *app) *cobra.Command {
 			p.line("Chain: %s", account.ChainID)
 		})
 	})
-	cmd.AddCommand(newAccountCreate(a), newAccountBalance(a), newAllowance(a), newFaucet(a), newStatement(a))
+	cmd.AddCommand(newAccountCreate(a), newAccountRotate(a), newAccountBalance(a), newAllowance(a), newFaucet(a), newStatement(a))
 	return cmd
 }
 

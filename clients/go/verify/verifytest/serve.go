@@ -7,11 +7,13 @@ import (
 	"net"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
 )
 
-// node serves a chain; of LedgerService it has GetReceiptProof alone.
+// node serves a chain; of LedgerService it has GetReceiptProof, and that it knows no accounts.
 type node struct {
 	ledgerv1.UnimplementedLedgerServiceServer
 	chain *Chain
@@ -20,6 +22,11 @@ type node struct {
 // GetReceiptProof implements LedgerService.
 func (n node) GetReceiptProof(ctx context.Context, req *ledgerv1.GetReceiptProofRequest) (*ledgerv1.GetReceiptProofResponse, error) {
 	return n.chain.GetReceiptProof(ctx, req)
+}
+
+// GetAccount implements LedgerService.
+func (node) GetAccount(_ context.Context, req *ledgerv1.GetAccountRequest) (*ledgerv1.GetAccountResponse, error) {
+	return nil, status.Errorf(codes.NotFound, "account %s: a test ledger knows no accounts", req.GetAccountId())
 }
 
 // Serve serves the chain on a free loopback port until stop is called.

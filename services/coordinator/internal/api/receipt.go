@@ -47,7 +47,11 @@ func (s *receiptServer) GetReceipt(ctx context.Context, r *coordinatorv1.GetRece
 	receipt := receiptMessage(j)
 	receipt.Evidence.OperatorPublicKey = s.deps.Operator
 	receipt.Evidence.MinerPublicKey = minerKey
-	receipt.Evidence.ClientPublicKey = clientKey
+	if aitbc.AccountOf(clientKey) == j.Order.Client {
+		receipt.Evidence.ClientPublicKey = clientKey
+	} else { // nothing that a receipt has could show that a later key is the account's
+		receipt.Evidence.OrderSignature = nil
+	}
 	return &coordinatorv1.GetReceiptResponse{Receipt: receipt}, nil
 }
 
