@@ -46,7 +46,7 @@ e2e: engine ## The end-to-end tests: real processes, real ledger, real Ollama.
 engine: ## Find or build Ollama, once.
 	@go run ./tools/engine/cmd/engine ensure
 
-bench: build engine ## Measure; PART names what (path, stream, surfaces, fair, ledger, queue, growth), ARGS are flags of tools/bench.
+bench: build engine ## Measure; PART names what (path, stream, surfaces, fair, ledger, queue, growth, latency, overload, miners), ARGS are flags of tools/bench.
 	@go run ./tools/bench -part $(PART) $(ARGS)
 
 chaos: ## Break a network of real processes; PART names how (points, random, bugs), ARGS are flags of tools/chaos.

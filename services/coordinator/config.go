@@ -62,6 +62,8 @@ type Config struct {
 	MaxJobs   int
 	MaxTokens int64
 	MaxSpend  int64
+	// MaxQueue is how many jobs may be undone, of all clients; 0: any number.
+	MaxQueue int
 	// MaxSubmitting is how many submissions are worked on at once.
 	MaxSubmitting int
 
@@ -89,6 +91,7 @@ func DefaultConfig() Config {
 		TotalTimeout:   jobs.TotalTimeout,
 		MaxAttempts:    jobs.MaxAttempts,
 		MaxJobs:        jobs.Quotas.Jobs,
+		MaxQueue:       jobs.MaxQueue,
 		MaxSubmitting:  jobs.MaxSubmitting,
 		RateLimit:      limit.PerSecond,
 		RateBurst:      limit.Burst,
@@ -129,7 +132,7 @@ func (c Config) dispatch(chainID string) dispatch.Config {
 	d := dispatch.DefaultConfig(chainID)
 	d.QueueTimeout, d.ExecutionLimit, d.TotalTimeout, d.MaxAttempts = c.QueueTimeout, c.ExecutionLimit, c.TotalTimeout, c.MaxAttempts
 	d.Quotas = dispatch.Quotas{Jobs: c.MaxJobs, Tokens: c.MaxTokens, SpendPerDay: aitbc.Amount(c.MaxSpend)}
-	d.MaxSubmitting = c.MaxSubmitting
+	d.MaxQueue, d.MaxSubmitting = c.MaxQueue, c.MaxSubmitting
 	return d
 }
 

@@ -76,7 +76,7 @@ type fleet struct {
 	waits  int
 }
 
-func startFleet(ctx context.Context, o options, paid bool) (_ *fleet, err error) {
+func startFleet(ctx context.Context, o options, paid bool, args ...string) (_ *fleet, err error) {
 	f := &fleet{}
 	defer func() {
 		if err != nil {
@@ -86,10 +86,10 @@ func startFleet(ctx context.Context, o options, paid bool) (_ *fleet, err error)
 	if f.state, err = os.MkdirTemp("", "aitbc-bench-"); err != nil {
 		return nil, err
 	}
-	args := []string{
+	args = append([]string{
 		"--miner=false", "--rate-limit", "0", "--max-jobs", "0", "--queue-timeout", "1h", "--total-timeout", "2h",
 		"--log-dir", filepath.Join(f.state, "log"), "--log-level", "warn",
-	}
+	}, args...)
 	if !paid {
 		args = append(args, "--ledger", "none")
 	}

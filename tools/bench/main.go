@@ -34,7 +34,7 @@ type options struct {
 
 func main() {
 	var o options
-	part := flag.String("part", "path", "what to measure: path, stream, surfaces, fair, growth, ledger, miners, queue")
+	part := flag.String("part", "path", "what to measure: path, stream, surfaces, fair, growth, latency, ledger, miners, overload, queue")
 	flag.StringVar(&o.bin, "bin", "bin", "folder with aitbcd")
 	flag.IntVar(&o.runs, "runs", 200, "measured jobs")
 	flag.IntVar(&o.jobs, "jobs", 0, "fair: jobs that one client queues (3,000); growth: the deepest queue (100,000); miners: how many (10,000); queue: through each queue (20,000)")
@@ -55,7 +55,7 @@ func main() {
 func measure(ctx context.Context, part string, o options) error {
 	parts := map[string]func(context.Context, options) ([]figure, error){
 		"path": pathPart, "stream": streamPart, surfacesName: surfacesPart,
-		"fair": fairPart, ledgerName: ledgerPart, "growth": growthPart, "miners": minersPart, "queue": queuePart,
+		"fair": fairPart, ledgerName: ledgerPart, "growth": growthPart, "latency": latencyPart, "overload": overloadPart, "miners": minersPart, "queue": queuePart,
 	}
 	if parts[part] == nil {
 		return fmt.Errorf("unknown part %q: there are %s", part, strings.Join(slices.Sorted(maps.Keys(parts)), ", "))

@@ -144,12 +144,14 @@ type ours struct {
 	count        int
 	wanted       int
 	reached      chan struct{}
+	// room has a token for each job under way; nil: any number may be.
+	room chan struct{}
 }
 
-func startOurs(ctx context.Context, o options, server *postgres.Server, url string, paid bool) (_ queue, err error) {
+func startOurs(ctx context.Context, o options, server *postgres.Server, url string, paid bool, args ...string) (_ queue, err error) {
 	q := &ours{paid: paid}
 	o.store = url
-	if q.fleet, err = startFleet(ctx, o, paid); err != nil {
+	if q.fleet, err = startFleet(ctx, o, paid, args...); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -190,6 +192,9 @@ func (q *ours) isAccepted(id aitbc.JobID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.done[id] = now
+	if q.room != nil {
+		<-q.room
+	}
 	if q.count++; q.count == q.wanted {
 		close(q.reached)
 	}
@@ -236,6 +241,9 @@ func (q *ours) through(ctx context.Context, jobs, limit int) (took, cpu time.Dur
 	}
 	began := time.Now()
 	err = atOnce(ctx, jobs, limit, func(ctx context.Context) error {
+		if q.room != nil {
+			q.room <- struct{}{}
+		}
 		_, err := q.submit(ctx)
 		return err
 	})

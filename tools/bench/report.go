@@ -53,6 +53,12 @@ func compare(part, name string, q float64, ours, peer samples, peerName string) 
 	return f
 }
 
+// spread gives the least, the median and the greatest of some values.
+func spread(values []float64) (least, middle, greatest float64) {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[0], sorted[len(sorted)/2], sorted[len(sorted)-1]
+}
+
 // ratio gives a over b in hundredths; 0 when there is no b.
 func ratio(a, b float64) float64 {
 	if b == 0 {

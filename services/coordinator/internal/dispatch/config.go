@@ -30,6 +30,9 @@ type Config struct {
 	MaxLive int
 	// Window is how many waiting jobs of a client for a model are in memory, from 1.
 	Window int
+	// MaxQueue bounds the jobs that are not done, in memory or not; a submission beyond it is refused as
+	// overloaded before it has cost anything. 0: no bound.
+	MaxQueue int
 	// MaxSubmitting bounds the submissions that are worked on at once; one beyond it is refused as
 	// overloaded before it has cost anything.
 	MaxSubmitting int
@@ -58,6 +61,7 @@ func DefaultConfig(chainID string) Config {
 		RequestLife:    24 * time.Hour,
 		MaxLive:        100_000,
 		Window:         256,
+		MaxQueue:       1_000_000,
 		MaxSubmitting:  1024,
 		Quotas:         Quotas{Jobs: 50_000},
 		Batch:          256,
@@ -94,6 +98,9 @@ func (c Config) Validate() error {
 	}
 	if c.Window < 1 {
 		faults = append(faults, fmt.Errorf("window %d: want at least 1", c.Window))
+	}
+	if c.MaxQueue < 0 {
+		faults = append(faults, fmt.Errorf("max queue %d: want at least 0", c.MaxQueue))
 	}
 	if c.MaxSubmitting < 1 {
 		faults = append(faults, fmt.Errorf("max submitting %d: want at least 1", c.MaxSubmitting))

@@ -28,6 +28,9 @@ func (d *Dispatcher) Submit(ctx context.Context, r SubmitRequest) (job.Job, erro
 	if n := d.submitting.Add(1); n > int64(d.config.MaxSubmitting) {
 		return job.Job{}, &overloadedError{what: fmt.Sprintf("%d submissions are being worked on", n-1)}
 	}
+	if n := d.undone(); d.config.MaxQueue > 0 && n >= d.config.MaxQueue {
+		return job.Job{}, &overloadedError{what: fmt.Sprintf("%d jobs wait or are under way", n)}
+	}
 	r.Model = FullName(r.Model)
 	hash, err := r.hash()
 	if err != nil {
@@ -50,6 +53,13 @@ func (d *Dispatcher) Submit(ctx context.Context, r SubmitRequest) (job.Job, erro
 		return *first, nil
 	}
 	return job.Job{}, err
+}
+
+// undone gives how many jobs are not done.
+func (d *Dispatcher) undone() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.live) + d.parked
 }
 
 // hash identifies what was asked for; the request id only names it.

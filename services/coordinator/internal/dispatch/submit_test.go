@@ -84,18 +84,31 @@ func TestAnEscrowThatTheLedgerHasMadeAlreadyCountsOnce(t *testing.T) {
 	})
 }
 
-func TestTooManyLiveJobsAreRefused(t *testing.T) {
-	inWorld(t, func(c *dispatch.Config) { c.MaxLive = 1 }, func(t *testing.T, w *world) {
-		w.submit()
-		_, err := w.Submit(t.Context(), request())
-		var refusal interface {
-			Reason() coordinatorv1.ErrorReason
-			RetryAfter() time.Duration
-		}
-		require.ErrorAs(t, err, &refusal)
-		require.Equal(t, coordinatorv1.ErrorReason_ERROR_REASON_OVERLOADED, refusal.Reason())
-		require.Positive(t, refusal.RetryAfter())
-	})
+func TestTooManyJobsAreRefused(t *testing.T) {
+	for name, bound := range map[string]func(*dispatch.Config){
+		"in memory": func(c *dispatch.Config) { c.MaxLive = 3 },
+		"anywhere":  func(c *dispatch.Config) { c.MaxQueue, c.Window = 3, 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, bound, func(t *testing.T, w *world) {
+				first := w.queue()
+				w.queue()
+				w.queue()
+				_, err := w.Submit(t.Context(), request())
+				var refusal interface {
+					Reason() coordinatorv1.ErrorReason
+					RetryAfter() time.Duration
+				}
+				require.ErrorAs(t, err, &refusal)
+				require.Equal(t, coordinatorv1.ErrorReason_ERROR_REASON_OVERLOADED, refusal.Reason())
+				require.Positive(t, refusal.RetryAfter())
+				_, err = w.Cancel(t.Context(), clientID, first.ID)
+				require.NoError(t, err)
+				w.settle()
+				w.queue()
+			})
+		})
+	}
 }
 
 // requireWaiting checks how much of the client's money is set aside for escrows to come.
