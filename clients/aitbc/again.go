@@ -45,7 +45,7 @@ func (a *app) again(ctx context.Context, interval time.Duration, show func(conte
 	for {
 		err := a.redraw(func() error { return show(ctx) })
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // whoever watches ends it so
+			return nil // whoever watches ends it so
 		}
 		if err != nil {
 			return err

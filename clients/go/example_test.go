@@ -79,6 +79,7 @@ func ExampleClient_Stream() {
 		case aitbc.EventDone:
 			fmt.Println()
 			fmt.Println(event.Job.Status)
+		case aitbc.EventState: // queued, leased, running
 		}
 	}
 	// Output:

@@ -27,7 +27,7 @@ func (s *Service) enrol(ctx context.Context, ledger *aitbc.Ledger) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the miner was told to end
 		}
 		s.deps.Logger.WarnContext(ctx, "miner is not enrolled", obs.KeyError, err, "again_in", enrolAgain)
 		timer := time.NewTimer(enrolAgain)

@@ -320,7 +320,7 @@ func TestBadMiners(t *testing.T) {
 		(&evil{T: t, n: n, miner: m}).honest()
 	})
 	t.Run("connects 1,000 times", func(t *testing.T) {
-		(&evil{T: t, n: n, miner: connectOften(t, ctx, n, key)}).honest()
+		(&evil{T: t, n: n, miner: connectOften(ctx, t, n, key)}).honest()
 		requireConserved(t, n)
 	})
 	t.Run("gives two answers for one lease", func(t *testing.T) {
@@ -344,7 +344,7 @@ func minerOf(t *testing.T, n *network.Network, account string) *ledgerv1.LedgerM
 
 // connectOften opens 1,000 sessions of one miner, each of which replaces the one before and stays open, and
 // gives the last; then 1,000 streams that never prove a key. The session must not suffer from either.
-func connectOften(t *testing.T, ctx context.Context, n *network.Network, key ed25519.PrivateKey) *evilminer.Miner {
+func connectOften(ctx context.Context, t *testing.T, n *network.Network, key ed25519.PrivateKey) *evilminer.Miner {
 	t.Helper()
 	connect := func() (*evilminer.Miner, error) {
 		m, err := evilminer.Connect(ctx, n.CoordinatorGRPC, key, evilModel, nil)

@@ -79,8 +79,10 @@ func startReplica(t *testing.T, n *network.Network, store string) *replica {
 // startCoordinator starts a coordinator and waits until it takes calls.
 func startCoordinator(t *testing.T, args ...string) *replica {
 	t.Helper()
-	r := &replica{daemon: startDaemon(t, append([]string{"coordinator", "--rate-limit", "0",
-		"--rest-listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--metrics-listen", ""}, args...)...)}
+	r := &replica{daemon: startDaemon(t, append([]string{
+		"coordinator", "--rate-limit", "0",
+		"--rest-listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--metrics-listen", "",
+	}, args...)...)}
 	eventually(t, "the coordinator to be up", func() bool {
 		found := addresses.FindStringSubmatch(r.log(t))
 		if found != nil {

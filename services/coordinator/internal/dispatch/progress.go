@@ -98,7 +98,7 @@ func (d *Dispatcher) beginning(miner aitbc.AccountID, p Progress) (job.Job, stri
 // of a job that was stopped at its client's wish: the client has had that much.
 func (d *Dispatcher) payProgress(tx store.Tx, c *change) error {
 	if c.refused != nil || c.owed != job.RefundJob || c.job.Outcome != job.StatusCancelled || !c.before.HasLease() {
-		return nil
+		return nil //nolint:nilerr // a step that was refused is no error of this one
 	}
 	p := d.progressOf(c.before)
 	if p == nil {
