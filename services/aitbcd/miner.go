@@ -3,9 +3,11 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/term"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/services/internal/obs"
@@ -58,7 +60,11 @@ beside it. The key must be registered and staked on the ledger: with --ledger th
 				return fmt.Errorf("ask for the stake: %w", err)
 			}
 			return m.withLog("miner", func(log *slog.Logger) error {
-				s, err := miner.New(c, miner.Deps{Logger: log, Registry: obs.NewRegistry()})
+				deps := miner.Deps{Logger: log, Registry: obs.NewRegistry()}
+				if term.IsTerminal(int(os.Stderr.Fd())) {
+					deps.Screen = os.Stderr
+				}
+				s, err := miner.New(c, deps)
 				if err != nil {
 					return err
 				}
@@ -95,5 +101,6 @@ func minerFlags(f *pflag.FlagSet, c *miner.Config) {
 	f.StringVar(&c.EngineURL, "ollama-url", c.EngineURL, "the Ollama server")
 	f.IntVar(&c.Slots, "slots", c.Slots, "how many jobs run at once")
 	f.StringSliceVar(&c.Models, "models", nil, "the models to offer (default: all that the engine has)")
+	f.StringSliceVar(&c.Pull, "pull", nil, "models, among --models if that is given, that Ollama is to pull when it lacks them")
 	f.Int64Var(&c.PriceFloorUaitbc, "price-floor", 0, "the least price of a compute second, in uaitbc")
 }

@@ -200,6 +200,9 @@ func showMiner(ctx context.Context, w io.Writer, client minerv1.MinerServiceClie
 		}
 		fmt.Fprintf(table, "Model:\t%s %.12s\t%s\n", m.GetName(), m.GetDigest(), warm)
 	}
+	for _, p := range s.GetPulls() {
+		fmt.Fprintf(table, "Pulls:\t%s\t%s\n", p.GetName(), pullText(p))
+	}
 	for _, r := range s.GetRunning() {
 		fmt.Fprintf(table, "Runs:\t%s %s\tfor %s\n", r.GetJobId(), r.GetModel(), time.Since(r.GetStartedAt().AsTime()).Round(time.Second))
 	}
@@ -214,6 +217,21 @@ func showMiner(ctx context.Context, w io.Writer, client minerv1.MinerServiceClie
 		fmt.Fprintf(table, "Last:\t%s %s\t%.2f s, %s\n", job.GetJobId(), job.GetModel(), job.GetComputeTime(), job.GetEarned())
 	}
 	return table.Flush()
+}
+
+// pullText says how far a model's pull is.
+func pullText(p *minerv1.PullStatus) string {
+	text := "waits for its turn"
+	switch {
+	case p.GetActive():
+		text = fmt.Sprintf("%.1f of %.1f MiB", float64(p.GetCompletedBytes())/(1<<20), float64(p.GetTotalBytes())/(1<<20))
+	case p.GetLastError() != "":
+		text = "waits for the next try"
+	}
+	if p.GetLastError() != "" {
+		text += "; the last failed: " + p.GetLastError()
+	}
+	return text
 }
 
 // readings says what a device measures of itself.

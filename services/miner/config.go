@@ -6,11 +6,14 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/services/internal/rpc"
 	"github.com/aitbc/aitbc/services/miner/internal/api"
+	"github.com/aitbc/aitbc/services/miner/internal/executor"
 )
 
 // FlagListen is the flag that chooses where the owner's port is.
@@ -52,6 +55,9 @@ type Config struct {
 	Slots int
 	// Models are the models to offer; empty: all that the engine has.
 	Models []string
+	// Pull are models, among Models when there are any, that the engine is to fetch from their registry
+	// when it lacks them.
+	Pull []string
 	// PriceFloorUaitbc is the least price of a compute second, in uaitbc; 0: any.
 	PriceFloorUaitbc int64
 
@@ -170,10 +176,26 @@ func (c Config) validateEngine() error {
 	if c.Slots < 1 || c.Slots > maxSlots {
 		faults = append(faults, fmt.Errorf("slots is %d, want 1 to %d", c.Slots, maxSlots))
 	}
+	for _, name := range c.Pull {
+		switch {
+		case name == "" || strings.Contains(name, "://"):
+			faults = append(faults, fmt.Errorf("pull %q is no model's name: give one as `ollama list` shows it, without https://", name))
+		case len(c.Models) > 0 && !slices.Contains(fullNames(c.Models), executor.FullName(name)):
+			faults = append(faults, fmt.Errorf("pull %s is not among models, so it would never be offered: add it there too", name))
+		}
+	}
 	if c.PriceFloorUaitbc < 0 {
 		faults = append(faults, errors.New("price-floor cannot be negative"))
 	}
 	return errors.Join(faults...)
+}
+
+func fullNames(names []string) []string {
+	full := make([]string, len(names))
+	for i, name := range names {
+		full[i] = executor.FullName(name)
+	}
+	return full
 }
 
 func (c Config) validateListen() error {

@@ -1,6 +1,7 @@
 package miner
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/tls"
@@ -105,29 +106,36 @@ func checkEngine(ctx context.Context, cfg Config) []Check {
 		return []Check{c}
 	}
 	c.OK, c.Detail = true, fmt.Sprintf("ollama/%s at %s", version, cfg.EngineURL)
-	return []Check{c, checkModels(ctx, engine, cfg.Models)}
+	return []Check{c, checkModels(ctx, engine, cfg)}
 }
 
-func checkModels(ctx context.Context, engine *executor.Ollama, wanted []string) Check {
+func checkModels(ctx context.Context, engine *executor.Ollama, cfg Config) Check {
 	c := Check{Name: "models"}
 	models, err := engine.Models(ctx)
 	if err != nil {
 		c.Detail, c.Remedy = err.Error(), "see Ollama's own log"
 		return c
 	}
-	var names, missing []string
+	var names, missing, pulled []string
 	for _, m := range models {
 		names = append(names, m.Name)
 	}
-	for _, name := range wanted {
-		if !slices.Contains(names, executor.FullName(name)) {
+	for _, name := range fullNames(slices.Concat(cfg.Models, cfg.Pull)) {
+		switch {
+		case slices.Contains(names, name) || slices.Contains(slices.Concat(missing, pulled), name):
+		case slices.Contains(fullNames(cfg.Pull), name):
+			pulled = append(pulled, name)
+		default:
 			missing = append(missing, name)
 		}
 	}
 	switch {
 	case len(missing) > 0:
 		c.Detail = "the engine lacks " + strings.Join(missing, ", ")
-		c.Remedy = "`ollama pull " + missing[0] + "`, or take it out of --models"
+		c.Remedy = "`ollama pull " + missing[0] + "`, have the miner do it with --pull, or take it out of --models"
+	case len(pulled) > 0:
+		c.OK, c.Detail = true, fmt.Sprintf("%s; a miner that runs pulls %s (see `aitbcd miner status`)",
+			cmp.Or(strings.Join(names, ", "), "none yet"), strings.Join(pulled, ", "))
 	case len(names) == 0:
 		c.Detail, c.Remedy = "the engine has no models", "`ollama pull llama3.2`, or another that your machine can run"
 	default:

@@ -65,6 +65,14 @@ func TestTheDoctorNamesARemedyForAllThatIsWrong(t *testing.T) {
 	require.False(t, found["ledger"].OK)
 	require.False(t, found["coordinator 127.0.0.1:1"].OK)
 
+	cfg.Pull = []string{"absent:latest"}
+	for _, c := range miner.Diagnose(t.Context(), cfg) {
+		if c.Name == "models" {
+			require.True(t, c.OK, c.Detail)
+			require.Contains(t, c.Detail, "pulls absent:latest")
+		}
+	}
+
 	cfg.EngineURL, cfg.StateDir = "http://127.0.0.1:1", filepath.Join(t.TempDir(), "new")
 	for _, c := range miner.Diagnose(t.Context(), cfg) {
 		if c.Name == "engine" {

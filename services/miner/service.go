@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/url"
@@ -25,6 +26,7 @@ import (
 	"github.com/aitbc/aitbc/services/miner/internal/claim"
 	"github.com/aitbc/aitbc/services/miner/internal/device"
 	"github.com/aitbc/aitbc/services/miner/internal/executor"
+	"github.com/aitbc/aitbc/services/miner/internal/pull"
 	"github.com/aitbc/aitbc/services/miner/internal/session"
 	"github.com/aitbc/aitbc/services/miner/internal/spool"
 )
@@ -38,6 +40,8 @@ type Deps struct {
 	// Registerer is where metrics are registered; nil: Registry. Services that share a registry
 	// wrap it with a label each.
 	Registerer prometheus.Registerer
+	// Screen is a terminal that is shown how far a model's pull is; nil: the log is told.
+	Screen io.Writer
 }
 
 // Service is a miner.
@@ -98,6 +102,7 @@ type parts struct {
 	engine  *executor.Ollama
 	spool   *spool.Spool
 	runner  *attempt.Runner
+	puller  *pull.Puller
 	ledger  *aitbc.Ledger  // nil: no enrolment, no claims
 	claimer *claim.Claimer // with ledger
 	session *session.Session
@@ -133,6 +138,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		group.Add("enrolment", run.Func(func(ctx context.Context) error { return s.enrol(ctx, p.ledger) }))
 		group.Add("claims", p.claimer)
 	}
+	group.Add("pulls", p.puller)
 	group.Add("owner's port", p.api)
 	s.addr = p.api.Addr()
 	close(s.ready)
@@ -164,6 +170,7 @@ func (s *Service) open(ctx context.Context) (p parts, err error) {
 	}, attempt.Deps{
 		Key: s.key, Executor: p.engine, Devices: device.New(), Spool: p.spool, Metrics: metrics, Log: s.deps.Logger,
 	})
+	p.puller = pull.New(s.cfg.Pull, p.engine, s.deps.Logger, s.deps.Screen, p.runner.Refresh)
 	if s.cfg.Ledger != "" {
 		if p.ledger, err = s.cfg.openLedger(); err != nil {
 			return p, err
@@ -187,7 +194,7 @@ func (s *Service) open(ctx context.Context) (p parts, err error) {
 	p.api, err = api.New(context.WithoutCancel(ctx), listener, api.Config{
 		Miner: s.Account(), EngineURL: s.cfg.EngineURL, OwnerKeyHashes: s.cfg.OwnerKeyHashes, ClaimTimeout: s.cfg.ClaimTimeout,
 	}, api.Deps{
-		Work: p.runner, Sessions: p.session, Registry: s.deps.Registry, Registerer: s.deps.Registerer, Log: s.deps.Logger,
+		Work: p.runner, Pulls: p.puller, Sessions: p.session, Registry: s.deps.Registry, Registerer: s.deps.Registerer, Log: s.deps.Logger,
 	})
 	return p, err
 }

@@ -35,6 +35,8 @@ type Config struct {
 type Deps struct {
 	// Work is what runs.
 	Work Work
+	// Pulls are the models that are being fetched.
+	Pulls Pulls
 	// Sessions is the way to the coordinator.
 	Sessions Sessions
 	// Registry is served as /metrics.
@@ -77,7 +79,7 @@ func newAPI(ctx context.Context, listener net.Listener, config Config, deps Deps
 	if err != nil {
 		return nil, err
 	}
-	minerv1.RegisterMinerServiceServer(a.server, &service{config: config, work: deps.Work, sessions: deps.Sessions, drain: a.drain})
+	minerv1.RegisterMinerServiceServer(a.server, &service{config: config, work: deps.Work, pulls: deps.Pulls, sessions: deps.Sessions, drain: a.drain})
 	if a.conn, err = a.server.Conn(); err != nil {
 		return nil, err
 	}

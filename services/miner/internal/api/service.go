@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/aitbc/aitbc/services/internal/obs"
 	"github.com/aitbc/aitbc/services/miner/internal/attempt"
 	"github.com/aitbc/aitbc/services/miner/internal/device"
+	"github.com/aitbc/aitbc/services/miner/internal/pull"
 	"github.com/aitbc/aitbc/services/miner/internal/session"
 )
 
@@ -22,6 +24,12 @@ type Work interface {
 	Status() attempt.Status
 	// Earnings gives what was earned, the newest first.
 	Earnings() ([]attempt.Earning, error)
+}
+
+// Pulls are the models that are being fetched.
+type Pulls interface {
+	// States gives those that the engine still lacks.
+	States() []pull.State
 }
 
 // Sessions is the way to the coordinator.
@@ -37,6 +45,7 @@ type service struct {
 
 	config   Config
 	work     Work
+	pulls    Pulls
 	sessions Sessions
 	drain    *drain
 }
@@ -67,9 +76,20 @@ func (s *service) GetStatus(context.Context, *minerv1.GetStatusRequest) (*minerv
 	for _, m := range report.State.GetModels() {
 		status.Models = append(status.Models, &minerv1.ModelStatus{Name: m.GetName(), Digest: m.GetDigest(), Warm: m.GetWarm()})
 	}
+	for _, p := range s.pulls.States() {
+		status.Pulls = append(status.Pulls, pullStatus(p))
+	}
 	status.Devices = devices(report.State.GetDevices(), work.Readings)
 	status.Why = reasons(link.Why)
 	return &minerv1.GetStatusResponse{Status: status}, nil
+}
+
+func pullStatus(p pull.State) *minerv1.PullStatus {
+	status := &minerv1.PullStatus{Name: p.Name, Active: p.Active, CompletedBytes: p.DoneBytes, TotalBytes: p.TotalBytes}
+	if p.Err != nil {
+		status.LastError = strings.TrimSpace(p.Err.Error()) // it ends with what a registry said
+	}
+	return status
 }
 
 // devices shows each device, a GPU with what it measures of itself.

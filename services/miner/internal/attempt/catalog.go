@@ -39,8 +39,8 @@ func (r *Runner) keepLooking(ctx context.Context) error {
 	}
 }
 
-// lookNow asks for a look before the next tick: something may have changed.
-func (r *Runner) lookNow() {
+// Refresh asks for a look at engine and devices before the next tick: something may have changed.
+func (r *Runner) Refresh() {
 	select {
 	case r.refresh <- struct{}{}:
 	default: // one is asked for already

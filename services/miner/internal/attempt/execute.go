@@ -146,7 +146,7 @@ func (r *Runner) finish(x *run, out *outcome) {
 		r.forget(id)
 		r.failed++
 		out.err = r.bookFailure(offered{x.job.operator.party(), id}, out.err)
-		r.lookNow()
+		r.Refresh()
 	}
 	r.deps.Metrics.ended(*out)
 }

@@ -495,7 +495,9 @@ type MinerStatus struct {
 	FailedAttempts int32 `protobuf:"varint,13,opt,name=failed_attempts,json=failedAttempts,proto3" json:"failed_attempts,omitempty"`
 	// Why it gets the jobs it gets and not others, by the coordinator's word: sentences for people. Empty
 	// without a session, or with a coordinator that does not say.
-	Why           []string `protobuf:"bytes,14,rep,name=why,proto3" json:"why,omitempty"`
+	Why []string `protobuf:"bytes,14,rep,name=why,proto3" json:"why,omitempty"`
+	// The models that its owner has it pull and that the engine still lacks.
+	Pulls         []*PullStatus `protobuf:"bytes,15,rep,name=pulls,proto3" json:"pulls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -624,6 +626,13 @@ func (x *MinerStatus) GetFailedAttempts() int32 {
 func (x *MinerStatus) GetWhy() []string {
 	if x != nil {
 		return x.Why
+	}
+	return nil
+}
+
+func (x *MinerStatus) GetPulls() []*PullStatus {
+	if x != nil {
+		return x.Pulls
 	}
 	return nil
 }
@@ -765,6 +774,88 @@ func (x *ModelStatus) GetWarm() bool {
 	return false
 }
 
+// PullStatus is a model that the engine is to fetch from its registry.
+type PullStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Full name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// It is being fetched now; otherwise it waits for its turn or for the next try.
+	Active bool `protobuf:"varint,2,opt,name=active,proto3" json:"active,omitempty"`
+	// Bytes that are here, of the layers begun so far.
+	CompletedBytes int64 `protobuf:"varint,3,opt,name=completed_bytes,json=completedBytes,proto3" json:"completed_bytes,omitempty"`
+	// Bytes that those layers have; 0 before the first.
+	TotalBytes int64 `protobuf:"varint,4,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"`
+	// Why the last try failed; empty: none has.
+	LastError     string `protobuf:"bytes,5,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PullStatus) Reset() {
+	*x = PullStatus{}
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PullStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PullStatus) ProtoMessage() {}
+
+func (x *PullStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PullStatus.ProtoReflect.Descriptor instead.
+func (*PullStatus) Descriptor() ([]byte, []int) {
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PullStatus) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PullStatus) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+func (x *PullStatus) GetCompletedBytes() int64 {
+	if x != nil {
+		return x.CompletedBytes
+	}
+	return 0
+}
+
+func (x *PullStatus) GetTotalBytes() int64 {
+	if x != nil {
+		return x.TotalBytes
+	}
+	return 0
+}
+
+func (x *PullStatus) GetLastError() string {
+	if x != nil {
+		return x.LastError
+	}
+	return ""
+}
+
 // DeviceStatus is a device of the machine.
 type DeviceStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -786,7 +877,7 @@ type DeviceStatus struct {
 
 func (x *DeviceStatus) Reset() {
 	*x = DeviceStatus{}
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[11]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +889,7 @@ func (x *DeviceStatus) String() string {
 func (*DeviceStatus) ProtoMessage() {}
 
 func (x *DeviceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[11]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +902,7 @@ func (x *DeviceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceStatus.ProtoReflect.Descriptor instead.
 func (*DeviceStatus) Descriptor() ([]byte, []int) {
-	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{11}
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DeviceStatus) GetName() string {
@@ -871,7 +962,7 @@ type AssignJobRequest struct {
 
 func (x *AssignJobRequest) Reset() {
 	*x = AssignJobRequest{}
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[12]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +974,7 @@ func (x *AssignJobRequest) String() string {
 func (*AssignJobRequest) ProtoMessage() {}
 
 func (x *AssignJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[12]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -896,7 +987,7 @@ func (x *AssignJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignJobRequest.ProtoReflect.Descriptor instead.
 func (*AssignJobRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{12}
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AssignJobRequest) GetJobId() string {
@@ -935,7 +1026,7 @@ type JobData struct {
 
 func (x *JobData) Reset() {
 	*x = JobData{}
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[13]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -947,7 +1038,7 @@ func (x *JobData) String() string {
 func (*JobData) ProtoMessage() {}
 
 func (x *JobData) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[13]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -960,7 +1051,7 @@ func (x *JobData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobData.ProtoReflect.Descriptor instead.
 func (*JobData) Descriptor() ([]byte, []int) {
-	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{13}
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *JobData) GetType() string {
@@ -999,7 +1090,7 @@ type AssignJobResponse struct {
 
 func (x *AssignJobResponse) Reset() {
 	*x = AssignJobResponse{}
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[14]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1011,7 +1102,7 @@ func (x *AssignJobResponse) String() string {
 func (*AssignJobResponse) ProtoMessage() {}
 
 func (x *AssignJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[14]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1024,7 +1115,7 @@ func (x *AssignJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignJobResponse.ProtoReflect.Descriptor instead.
 func (*AssignJobResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{14}
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AssignJobResponse) GetJobId() string {
@@ -1077,7 +1168,7 @@ const file_aitbc_miner_v1_miner_service_proto_rawDesc = "" +
 	"\x12DrainMinerResponse\x12\x1d\n" +
 	"\arunning\x18\x01 \x01(\x05B\x03\xe0A\x03R\arunning\"M\n" +
 	"\x11GetStatusResponse\x128\n" +
-	"\x06status\x18\x01 \x01(\v2\x1b.aitbc.miner.v1.MinerStatusB\x03\xe0A\x03R\x06status\"\xd2\x04\n" +
+	"\x06status\x18\x01 \x01(\v2\x1b.aitbc.miner.v1.MinerStatusB\x03\xe0A\x03R\x06status\"\x89\x05\n" +
 	"\vMinerStatus\x12\x1e\n" +
 	"\bminer_id\x18\x01 \x01(\tB\x03\xe0A\x03R\aminerId\x12\x1d\n" +
 	"\asession\x18\x02 \x01(\tB\x03\xe0A\x03R\asession\x12%\n" +
@@ -1095,7 +1186,8 @@ const file_aitbc_miner_v1_miner_service_proto_rawDesc = "" +
 	"\adevices\x18\v \x03(\v2\x1c.aitbc.miner.v1.DeviceStatusB\x03\xe0A\x03R\adevices\x122\n" +
 	"\x12completed_attempts\x18\f \x01(\x05B\x03\xe0A\x03R\x11completedAttempts\x12,\n" +
 	"\x0ffailed_attempts\x18\r \x01(\x05B\x03\xe0A\x03R\x0efailedAttempts\x12\x15\n" +
-	"\x03why\x18\x0e \x03(\tB\x03\xe0A\x03R\x03why\"\xa3\x01\n" +
+	"\x03why\x18\x0e \x03(\tB\x03\xe0A\x03R\x03why\x125\n" +
+	"\x05pulls\x18\x0f \x03(\v2\x1a.aitbc.miner.v1.PullStatusB\x03\xe0A\x03R\x05pulls\"\xa3\x01\n" +
 	"\n" +
 	"RunningJob\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\tB\x03\xe0A\x03R\x05jobId\x12\x1e\n" +
@@ -1106,7 +1198,16 @@ const file_aitbc_miner_v1_miner_service_proto_rawDesc = "" +
 	"\vModelStatus\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x03R\x04name\x12\x1b\n" +
 	"\x06digest\x18\x02 \x01(\tB\x03\xe0A\x03R\x06digest\x12\x17\n" +
-	"\x04warm\x18\x03 \x01(\bB\x03\xe0A\x03R\x04warm\"\xd6\x02\n" +
+	"\x04warm\x18\x03 \x01(\bB\x03\xe0A\x03R\x04warm\"\xba\x01\n" +
+	"\n" +
+	"PullStatus\x12\x17\n" +
+	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x03R\x04name\x12\x1b\n" +
+	"\x06active\x18\x02 \x01(\bB\x03\xe0A\x03R\x06active\x12,\n" +
+	"\x0fcompleted_bytes\x18\x03 \x01(\x03B\x03\xe0A\x03R\x0ecompletedBytes\x12$\n" +
+	"\vtotal_bytes\x18\x04 \x01(\x03B\x03\xe0A\x03R\n" +
+	"totalBytes\x12\"\n" +
+	"\n" +
+	"last_error\x18\x05 \x01(\tB\x03\xe0A\x03R\tlastError\"\xd6\x02\n" +
 	"\fDeviceStatus\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x03R\x04name\x12\x17\n" +
 	"\x04kind\x18\x02 \x01(\tB\x03\xe0A\x03R\x04kind\x129\n" +
@@ -1153,7 +1254,7 @@ func file_aitbc_miner_v1_miner_service_proto_rawDescGZIP() []byte {
 	return file_aitbc_miner_v1_miner_service_proto_rawDescData
 }
 
-var file_aitbc_miner_v1_miner_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_aitbc_miner_v1_miner_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_aitbc_miner_v1_miner_service_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),      // 0: aitbc.miner.v1.GetStatusRequest
 	(*GetEarningsRequest)(nil),    // 1: aitbc.miner.v1.GetEarningsRequest
@@ -1166,35 +1267,37 @@ var file_aitbc_miner_v1_miner_service_proto_goTypes = []any{
 	(*MinerStatus)(nil),           // 8: aitbc.miner.v1.MinerStatus
 	(*RunningJob)(nil),            // 9: aitbc.miner.v1.RunningJob
 	(*ModelStatus)(nil),           // 10: aitbc.miner.v1.ModelStatus
-	(*DeviceStatus)(nil),          // 11: aitbc.miner.v1.DeviceStatus
-	(*AssignJobRequest)(nil),      // 12: aitbc.miner.v1.AssignJobRequest
-	(*JobData)(nil),               // 13: aitbc.miner.v1.JobData
-	(*AssignJobResponse)(nil),     // 14: aitbc.miner.v1.AssignJobResponse
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*PullStatus)(nil),            // 11: aitbc.miner.v1.PullStatus
+	(*DeviceStatus)(nil),          // 12: aitbc.miner.v1.DeviceStatus
+	(*AssignJobRequest)(nil),      // 13: aitbc.miner.v1.AssignJobRequest
+	(*JobData)(nil),               // 14: aitbc.miner.v1.JobData
+	(*AssignJobResponse)(nil),     // 15: aitbc.miner.v1.AssignJobResponse
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
 }
 var file_aitbc_miner_v1_miner_service_proto_depIdxs = []int32{
 	3,  // 0: aitbc.miner.v1.GetEarningsResponse.days:type_name -> aitbc.miner.v1.DayEarnings
 	4,  // 1: aitbc.miner.v1.GetEarningsResponse.last_jobs:type_name -> aitbc.miner.v1.JobEarnings
-	15, // 2: aitbc.miner.v1.JobEarnings.leased_at:type_name -> google.protobuf.Timestamp
+	16, // 2: aitbc.miner.v1.JobEarnings.leased_at:type_name -> google.protobuf.Timestamp
 	8,  // 3: aitbc.miner.v1.GetStatusResponse.status:type_name -> aitbc.miner.v1.MinerStatus
 	9,  // 4: aitbc.miner.v1.MinerStatus.running:type_name -> aitbc.miner.v1.RunningJob
 	10, // 5: aitbc.miner.v1.MinerStatus.models:type_name -> aitbc.miner.v1.ModelStatus
-	11, // 6: aitbc.miner.v1.MinerStatus.devices:type_name -> aitbc.miner.v1.DeviceStatus
-	15, // 7: aitbc.miner.v1.RunningJob.started_at:type_name -> google.protobuf.Timestamp
-	13, // 8: aitbc.miner.v1.AssignJobRequest.job_data:type_name -> aitbc.miner.v1.JobData
-	0,  // 9: aitbc.miner.v1.MinerService.GetStatus:input_type -> aitbc.miner.v1.GetStatusRequest
-	1,  // 10: aitbc.miner.v1.MinerService.GetEarnings:input_type -> aitbc.miner.v1.GetEarningsRequest
-	5,  // 11: aitbc.miner.v1.MinerService.DrainMiner:input_type -> aitbc.miner.v1.DrainMinerRequest
-	12, // 12: aitbc.miner.v1.MinerService.AssignJob:input_type -> aitbc.miner.v1.AssignJobRequest
-	7,  // 13: aitbc.miner.v1.MinerService.GetStatus:output_type -> aitbc.miner.v1.GetStatusResponse
-	2,  // 14: aitbc.miner.v1.MinerService.GetEarnings:output_type -> aitbc.miner.v1.GetEarningsResponse
-	6,  // 15: aitbc.miner.v1.MinerService.DrainMiner:output_type -> aitbc.miner.v1.DrainMinerResponse
-	14, // 16: aitbc.miner.v1.MinerService.AssignJob:output_type -> aitbc.miner.v1.AssignJobResponse
-	13, // [13:17] is the sub-list for method output_type
-	9,  // [9:13] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	12, // 6: aitbc.miner.v1.MinerStatus.devices:type_name -> aitbc.miner.v1.DeviceStatus
+	11, // 7: aitbc.miner.v1.MinerStatus.pulls:type_name -> aitbc.miner.v1.PullStatus
+	16, // 8: aitbc.miner.v1.RunningJob.started_at:type_name -> google.protobuf.Timestamp
+	14, // 9: aitbc.miner.v1.AssignJobRequest.job_data:type_name -> aitbc.miner.v1.JobData
+	0,  // 10: aitbc.miner.v1.MinerService.GetStatus:input_type -> aitbc.miner.v1.GetStatusRequest
+	1,  // 11: aitbc.miner.v1.MinerService.GetEarnings:input_type -> aitbc.miner.v1.GetEarningsRequest
+	5,  // 12: aitbc.miner.v1.MinerService.DrainMiner:input_type -> aitbc.miner.v1.DrainMinerRequest
+	13, // 13: aitbc.miner.v1.MinerService.AssignJob:input_type -> aitbc.miner.v1.AssignJobRequest
+	7,  // 14: aitbc.miner.v1.MinerService.GetStatus:output_type -> aitbc.miner.v1.GetStatusResponse
+	2,  // 15: aitbc.miner.v1.MinerService.GetEarnings:output_type -> aitbc.miner.v1.GetEarningsResponse
+	6,  // 16: aitbc.miner.v1.MinerService.DrainMiner:output_type -> aitbc.miner.v1.DrainMinerResponse
+	15, // 17: aitbc.miner.v1.MinerService.AssignJob:output_type -> aitbc.miner.v1.AssignJobResponse
+	14, // [14:18] is the sub-list for method output_type
+	10, // [10:14] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_miner_v1_miner_service_proto_init() }
@@ -1202,14 +1305,14 @@ func file_aitbc_miner_v1_miner_service_proto_init() {
 	if File_aitbc_miner_v1_miner_service_proto != nil {
 		return
 	}
-	file_aitbc_miner_v1_miner_service_proto_msgTypes[11].OneofWrappers = []any{}
+	file_aitbc_miner_v1_miner_service_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_miner_v1_miner_service_proto_rawDesc), len(file_aitbc_miner_v1_miner_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
