@@ -23,6 +23,7 @@ func tool(t *testing.T, script string) (path, calls string) {
 	return path, calls
 }
 
+// twoCards is made up, in the form of what nvidia-smi answers to its queries: no card was at hand.
 const twoCards = `case "$1" in
 --query-gpu=name,memory.total) echo "NVIDIA L4, 23034"; echo "NVIDIA GB10, [N/A]" ;;
 --query-gpu=temperature.gpu,power.draw,utilization.gpu,memory.used) echo "61, 43.17, 12, 5120"; echo "55, [N/A], 50, [N/A]" ;;
