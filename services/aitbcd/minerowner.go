@@ -57,28 +57,32 @@ func newMinerDoctor() *cobra.Command {
 
 func newMinerBenchmark() *cobra.Command {
 	c := miner.DefaultConfig()
-	var model string
+	var state, model string
 	var most int
 	cmd := &cobra.Command{
-		Use: "benchmark", Short: "Measure how many jobs at once the engine can do, for --slots", Args: requireNoArgs,
+		Use: "benchmark", Short: "Measure how many jobs at once the engine can do, and keep it for the miner", Args: requireNoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := load(cmd); err != nil {
 				return err
 			}
 			out := cmd.OutOrStdout()
 			fmt.Fprintln(out, "at once  tokens/s together  tokens/s each, as paid")
-			slots, err := miner.Benchmark(cmd.Context(), c.EngineURL, model, most, func(l miner.Level) {
+			found, err := miner.Benchmark(cmd.Context(), c.EngineURL, model, most, func(l miner.Level) {
 				fmt.Fprintf(out, "%7d  %17.1f  %22.1f\n", l.Parallel, l.TokensPerSecond, l.EachPerSecond)
 			})
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(out, "use --slots %d\n", slots)
+			if err := found.Keep(minerState(state)); err != nil {
+				return err
+			}
+			fmt.Fprintf(out, "%d slots for %s on %s: kept in %s, where a miner without --slots finds it\n", found.Slots, found.Model, found.Engine, minerState(state))
 			return nil
 		},
 	}
 	f := cmd.Flags()
 	config.AddFileFlag(f)
+	f.StringVar(&state, "state", defaultState(), "the miner's state folder, where the result is kept")
 	f.StringVar(&c.EngineURL, "ollama-url", c.EngineURL, "the Ollama server")
 	f.StringVar(&model, "model", "", "the model to measure")
 	f.IntVar(&most, "most", 16, "how many at once to try, at most")

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
+	"github.com/aitbc/aitbc/services/miner/internal/attempt"
 	"github.com/aitbc/aitbc/services/miner/internal/executor"
 )
 
@@ -34,31 +35,42 @@ type Level struct {
 }
 
 // Benchmark measures a model with 1, 2, 4 ... answers at once, up to most, and gives each level to report
-// as soon as it is there. It returns the slots that are worth having: the last level that brought more
-// than the one before. Errors: the engine's.
-func Benchmark(ctx context.Context, engineURL, model string, most int, report func(Level)) (slots int, err error) {
+// as soon as it is there. The slots that it found worth having are the last level that brought more than
+// the one before. Errors: a most that is not 1 to 256, the engine's.
+func Benchmark(ctx context.Context, engineURL, model string, most int, report func(Level)) (found Measured, err error) {
+	if most < 1 || most > maxSlots {
+		return found, fmt.Errorf("benchmark: most is %d, want 1 to %d", most, maxSlots)
+	}
 	base, err := url.Parse(engineURL)
 	if err != nil {
-		return 0, fmt.Errorf("read ollama-url: %w", err)
+		return found, fmt.Errorf("read ollama-url: %w", err)
 	}
 	engine := executor.New(base)
 	defer engine.Close()
+	version, err := engine.Version(ctx)
+	if err != nil {
+		return found, fmt.Errorf("benchmark: %w", err)
+	}
+	found = Measured{Model: executor.FullName(model), Engine: attempt.EngineName(version)}
+	if found.Digest, err = engine.Digest(ctx, found.Model); err != nil {
+		return found, fmt.Errorf("benchmark: %w", err)
+	}
 	if _, err := answerOnce(ctx, engine, model); err != nil { // loads the model
-		return 0, err
+		return found, err
 	}
 	var best float64
 	for n := 1; n <= most; n *= 2 {
 		level, err := measure(ctx, engine, model, n)
 		if err != nil {
-			return slots, err
+			return found, err
 		}
 		report(level)
 		if level.TokensPerSecond < best*benchGain {
 			break
 		}
-		slots, best = n, level.TokensPerSecond
+		found.Slots, best = n, level.TokensPerSecond
 	}
-	return slots, nil
+	return found, nil
 }
 
 func measure(ctx context.Context, engine *executor.Ollama, model string, parallel int) (Level, error) {

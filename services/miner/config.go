@@ -13,6 +13,7 @@ import (
 	"github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/services/internal/rpc"
 	"github.com/aitbc/aitbc/services/miner/internal/api"
+	"github.com/aitbc/aitbc/services/miner/internal/attempt"
 	"github.com/aitbc/aitbc/services/miner/internal/executor"
 )
 
@@ -51,7 +52,7 @@ type Config struct {
 	// EngineURL is the Ollama server.
 	EngineURL string
 	// Slots is how many leases run at once; more than the engine can do in parallel only makes each
-	// slower.
+	// slower. 0: what [Benchmark] found and [Measured.Keep] kept for the models that are offered, else 1.
 	Slots int
 	// Models are the models to offer; empty: all that the engine has.
 	Models []string
@@ -93,7 +94,6 @@ func DefaultConfig() Config {
 	return Config{
 		Coordinators:     []string{"127.0.0.1:18002"},
 		EngineURL:        "http://127.0.0.1:11434",
-		Slots:            1,
 		Listen:           "127.0.0.1:18001",
 		ClaimTimeout:     10 * time.Second,
 		DrainTimeout:     time.Minute,
@@ -108,7 +108,7 @@ func DefaultConfig() Config {
 }
 
 // maxSlots bounds what is certainly a mistake.
-const maxSlots = 256
+const maxSlots = attempt.MaxSlots
 
 // HashKey gives the hash of an owner's key for OwnerKeyHashes.
 func HashKey(key string) string { return api.HashKey(key) }
@@ -173,8 +173,8 @@ func (c Config) validateEngine() error {
 	if err != nil || (base.Scheme != "http" && base.Scheme != "https") || base.Host == "" {
 		faults = append(faults, fmt.Errorf("ollama-url %q is no http URL", c.EngineURL))
 	}
-	if c.Slots < 1 || c.Slots > maxSlots {
-		faults = append(faults, fmt.Errorf("slots is %d, want 1 to %d", c.Slots, maxSlots))
+	if c.Slots < 0 || c.Slots > maxSlots {
+		faults = append(faults, fmt.Errorf("slots is %d, want 1 to %d, or 0 for what was measured", c.Slots, maxSlots))
 	}
 	for _, name := range c.Pull {
 		switch {

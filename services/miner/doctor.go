@@ -21,6 +21,7 @@ import (
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/services/internal/rpc"
+	"github.com/aitbc/aitbc/services/miner/internal/attempt"
 	"github.com/aitbc/aitbc/services/miner/internal/device"
 	"github.com/aitbc/aitbc/services/miner/internal/enrol"
 	"github.com/aitbc/aitbc/services/miner/internal/executor"
@@ -105,17 +106,16 @@ func checkEngine(ctx context.Context, cfg Config) []Check {
 		c.Detail = err.Error()
 		return []Check{c}
 	}
-	c.OK, c.Detail = true, fmt.Sprintf("ollama/%s at %s", version, cfg.EngineURL)
-	return []Check{c, checkModels(ctx, engine, cfg)}
-}
-
-func checkModels(ctx context.Context, engine *executor.Ollama, cfg Config) Check {
-	c := Check{Name: "models"}
+	c.OK, c.Detail = true, attempt.EngineName(version)+" at "+cfg.EngineURL
 	models, err := engine.Models(ctx)
 	if err != nil {
-		c.Detail, c.Remedy = err.Error(), "see Ollama's own log"
-		return c
+		return []Check{c, {Name: "models", Detail: err.Error(), Remedy: "see Ollama's own log"}}
 	}
+	return []Check{c, checkModels(models, cfg), checkSlots(cfg, attempt.EngineName(version), models)}
+}
+
+func checkModels(models []executor.Model, cfg Config) Check {
+	c := Check{Name: "models"}
 	var names, missing, pulled []string
 	for _, m := range models {
 		names = append(names, m.Name)
@@ -140,6 +140,30 @@ func checkModels(ctx context.Context, engine *executor.Ollama, cfg Config) Check
 		c.Detail, c.Remedy = "the engine has no models", "`ollama pull llama3.2`, or another that your machine can run"
 	default:
 		c.OK, c.Detail = true, strings.Join(names, ", ")
+	}
+	return c
+}
+
+// checkSlots says how many jobs will run at once, and by what. A model that was not measured is no fault:
+// one slot is always right, only less than there may be.
+func checkSlots(cfg Config, engine string, models []executor.Model) Check {
+	c := Check{Name: "slots"}
+	if cfg.Slots > 0 {
+		c.OK, c.Detail = true, fmt.Sprintf("%d, by --slots", cfg.Slots)
+		return c
+	}
+	kept, err := readMeasured(cfg.StateDir)
+	if err != nil {
+		c.Detail, c.Remedy = err.Error(), "`aitbcd miner benchmark --model NAME`, for each model that you offer"
+		return c
+	}
+	offered := slices.DeleteFunc(slices.Clone(models), func(m executor.Model) bool {
+		return len(cfg.Models) > 0 && !slices.Contains(fullNames(cfg.Models), m.Name)
+	})
+	slots, unmeasured := measuredSlots(kept, engine, offered)
+	c.OK, c.Detail = true, fmt.Sprintf("%d, as measured", slots)
+	if len(unmeasured) > 0 {
+		c.Detail = "1, for these are not measured as they are now (`aitbcd miner benchmark --model NAME`): " + strings.Join(unmeasured, ", ")
 	}
 	return c
 }

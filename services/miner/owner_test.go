@@ -2,6 +2,7 @@ package miner_test
 
 import (
 	"net/http"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -32,14 +33,59 @@ func TestTheOwnerOfTheStateFolderMayDrain(t *testing.T) {
 func TestABenchmarkStopsWhereMoreBringsNothing(t *testing.T) {
 	fake := ollamafake.Start(t)
 	var levels []miner.Level
-	slots, err := miner.Benchmark(t.Context(), fake.URL().String(), ollamafake.Model, 4, func(l miner.Level) { levels = append(levels, l) })
+	found, err := miner.Benchmark(t.Context(), fake.URL().String(), ollamafake.Model, 4, func(l miner.Level) { levels = append(levels, l) })
 	require.NoError(t, err)
-	require.Positive(t, slots)
+	require.Positive(t, found.Slots)
+	require.Equal(t, miner.Measured{Model: ollamafake.Model, Digest: ollamafake.Digest, Engine: "ollama/" + ollamafake.Version, Slots: found.Slots}, found)
 	require.Equal(t, 1, levels[0].Parallel)
 	require.Positive(t, levels[0].TokensPerSecond)
 	require.Positive(t, levels[0].EachPerSecond)
 	_, err = miner.Benchmark(t.Context(), fake.URL().String(), "nobody-has-this", 4, func(miner.Level) {})
 	require.Error(t, err)
+	_, err = miner.Benchmark(t.Context(), fake.URL().String(), ollamafake.Model, 0, func(miner.Level) {})
+	require.ErrorContains(t, err, "most is 0")
+}
+
+func TestSlotsAreWhatWasMeasuredOfTheModelsAsTheyAre(t *testing.T) {
+	right := miner.Measured{Model: ollamafake.Model, Digest: ollamafake.Digest, Engine: "ollama/" + ollamafake.Version, Slots: 3}
+	other := right
+	other.Model = "gone:latest"
+	state := t.TempDir()
+	var r *running
+	requireSlots := func(slots float64) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			_, status := r.call(t, http.MethodGet, "/v1/status", "", "")
+			return status["slots"] == slots && status["engine"] != ""
+		}, time.Minute, 5*time.Millisecond)
+	}
+	require.NoError(t, other.Keep(state))
+	require.NoError(t, right.Keep(state))
+	r = start(t, func(c *miner.Config) { c.StateDir, c.RefreshInterval = state, 5*time.Millisecond })
+	requireSlots(3)
+	for name, change := range map[string]func(*miner.Measured){
+		"another engine": func(m *miner.Measured) { m.Engine = "ollama/0.1.0" },
+		"another digest": func(m *miner.Measured) { m.Digest = other.Model },
+	} {
+		stale := right
+		change(&stale)
+		require.NoError(t, stale.Keep(state), name)
+		requireSlots(1)
+		require.NoError(t, right.Keep(state))
+		requireSlots(3)
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(state, "benchmarks.json"), []byte("{"), 0o600))
+	requireSlots(1)
+	require.ErrorContains(t, right.Keep(state), "delete it and measure again")
+}
+
+func TestSlotsThatAreGivenHold(t *testing.T) {
+	state := t.TempDir()
+	require.NoError(t, miner.Measured{Model: ollamafake.Model, Digest: ollamafake.Digest, Engine: "ollama/" + ollamafake.Version, Slots: 3}.Keep(state))
+	r := start(t, func(c *miner.Config) { c.StateDir, c.Slots = state, 2 })
+	r.awaitConnected(t)
+	_, status := r.call(t, http.MethodGet, "/v1/status", "", "")
+	require.EqualValues(t, 2, status["slots"])
 }
 
 func TestTheDoctorNamesARemedyForAllThatIsWrong(t *testing.T) {
@@ -62,6 +108,8 @@ func TestTheDoctorNamesARemedyForAllThatIsWrong(t *testing.T) {
 	require.True(t, found["engine"].OK)
 	require.False(t, found["models"].OK)
 	require.Contains(t, found["models"].Remedy, "ollama pull absent")
+	require.Contains(t, found["slots"].Detail, "not measured as they are now")
+	require.Contains(t, found["slots"].Detail, ollamafake.Model)
 	require.False(t, found["ledger"].OK)
 	require.False(t, found["coordinator 127.0.0.1:1"].OK)
 
@@ -80,6 +128,6 @@ func TestTheDoctorNamesARemedyForAllThatIsWrong(t *testing.T) {
 			require.Contains(t, c.Remedy, "ollama serve")
 		}
 	}
-	cfg.Slots = 0
+	cfg.Slots = -1
 	require.Equal(t, "configuration", miner.Diagnose(t.Context(), cfg)[0].Name)
 }

@@ -143,7 +143,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	s.addr = p.api.Addr()
 	close(s.ready)
 	s.deps.Logger.InfoContext(ctx, "miner is up", "miner_id", s.Account().String(), "addr", s.addr.String(),
-		"engine", s.cfg.EngineURL, "slots", s.cfg.Slots)
+		"engine", s.cfg.EngineURL)
 	err = group.Run(working)
 	stop()
 	<-drained
@@ -166,7 +166,8 @@ func (s *Service) open(ctx context.Context) (p parts, err error) {
 	}
 	p.engine = executor.New(base)
 	p.runner = attempt.New(attempt.Config{
-		Slots: s.cfg.Slots, PriceFloor: aitbc.Amount(s.cfg.PriceFloorUaitbc), Models: s.cfg.Models, RefreshInterval: s.cfg.RefreshInterval,
+		Slots: s.cfg.Slots, Measured: watchSlots(s.cfg.StateDir, s.deps.Logger),
+		PriceFloor: aitbc.Amount(s.cfg.PriceFloorUaitbc), Models: s.cfg.Models, RefreshInterval: s.cfg.RefreshInterval,
 	}, attempt.Deps{
 		Key: s.key, Executor: p.engine, Devices: device.New(), Spool: p.spool, Metrics: metrics, Log: s.deps.Logger,
 	})

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -113,6 +114,29 @@ func TestANewMachineEarns(t *testing.T) {
 		require.Fail(t, "the miner does not leave")
 	}
 	requireConserved(t, n)
+}
+
+// TestAMinerTakesItsSlotsFromTheBenchmark measures the real engine and then starts a miner that is told
+// nothing of slots.
+func TestAMinerTakesItsSlotsFromTheBenchmark(t *testing.T) {
+	t.Parallel()
+	n := startWithEngine(t, "--miner=false")
+	m := newOwnMiner(t, n, n.EngineURL(), n.CoordinatorGRPC)
+	m.args = append(m.args, "--models", "tiny")
+	unmeasured := m.run(append([]string{"miner", "doctor"}, m.args...)...)
+	require.Contains(t, unmeasured.Stdout, "ok    slots: 1, for these are not measured")
+
+	measured := m.run("miner", "benchmark", "--state", m.state, "--ollama-url", n.EngineURL(), "--model", "tiny", "--most", "4")
+	require.Zero(t, measured.Code, measured.Stderr)
+	found := regexp.MustCompile(`(\d+) slots for tiny:latest on ollama/`).FindStringSubmatch(measured.Stdout)
+	require.NotNil(t, found, measured.Stdout)
+	t.Log(measured.Stdout)
+
+	require.Contains(t, m.run(append([]string{"miner", "doctor"}, m.args...)...).Stdout, "ok    slots: "+found[1]+", as measured")
+	address := m.start()
+	eventually(t, "the slots to be shown", func() bool {
+		return strings.Contains(m.run("miner", "status", "--state", m.state, "--miner", address).Stdout, "0 of "+found[1]+" taken")
+	})
 }
 
 // cable is a line between a miner and its coordinator that can be cut.

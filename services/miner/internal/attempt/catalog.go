@@ -18,11 +18,12 @@ type catalog struct {
 	engine  string // kind and version; survives an engine that is away
 	models  []executor.Model
 	devices []device.Device
+	slots   int    // as measured for the models; survives an engine that is away
 	err     string // why there are no models
 }
 
-// engineKind begins an engine's name in statements.
-const engineKind = "ollama/"
+// EngineName is what an engine of this version is called, as in statements.
+func EngineName(version string) string { return "ollama/" + version }
 
 // keepLooking keeps the catalog fresh.
 func (r *Runner) keepLooking(ctx context.Context) error {
@@ -54,14 +55,18 @@ func (r *Runner) look(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
+	slots := 0
+	if err == nil && r.config.Slots == 0 {
+		slots = r.config.Measured(engine, models)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.readings = readings; err2 != nil {
 		r.readings = nil
 	}
-	now := catalog{engine: engine, models: models, devices: devices}
+	now := catalog{engine: engine, models: models, devices: devices, slots: slots}
 	if err != nil {
-		now.engine, now.err = r.seen.engine, err.Error()
+		now.engine, now.slots, now.err = r.seen.engine, r.seen.slots, err.Error()
 	}
 	if reflect.DeepEqual(now, r.seen) {
 		return
@@ -90,7 +95,7 @@ func (r *Runner) lookAtEngine(ctx context.Context) (string, []executor.Model, er
 	}
 	models = slices.DeleteFunc(models, func(m executor.Model) bool { return !r.allowed(m.Name) })
 	slices.SortFunc(models, func(a, b executor.Model) int { return strings.Compare(a.Name, b.Name) })
-	return engineKind + version, models, nil
+	return EngineName(version), models, nil
 }
 
 // engine gives the engine's name and version, as last seen or, before the first look, as it is.
@@ -105,7 +110,7 @@ func (r *Runner) engine(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", &executor.Failure{Reason: executor.EngineError, Message: "the engine does not answer", Err: err}
 	}
-	return engineKind + version, nil
+	return EngineName(version), nil
 }
 
 func (r *Runner) hasGPU() bool {

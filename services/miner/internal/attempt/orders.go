@@ -28,8 +28,8 @@ func (r *Runner) Offer(op Operator, wire *coordinatorv1.Lease) {
 	case refusal != nil:
 	case r.draining:
 		refusal = &executor.Failure{Reason: executor.Overloaded, Message: "the miner is draining"}
-	case len(r.running) >= r.config.Slots:
-		refusal = &executor.Failure{Reason: executor.Overloaded, Message: fmt.Sprintf("all %d slots are taken", r.config.Slots)}
+	case len(r.running) >= r.slots():
+		refusal = &executor.Failure{Reason: executor.Overloaded, Message: fmt.Sprintf("all %d slots are taken", r.slots())}
 	}
 	if refusal != nil {
 		r.ended.fail(l, refusal)

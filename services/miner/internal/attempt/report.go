@@ -58,7 +58,7 @@ func (r *Runner) report(concerns func(party) bool) Report {
 	defer r.mu.Unlock()
 	report := Report{
 		State: &coordinatorv1.MinerState{
-			Slots:            int32(r.config.Slots),
+			Slots:            int32(r.slots()),
 			Draining:         r.draining,
 			Engine:           r.seen.engine,
 			PriceFloorUaitbc: int64(r.config.PriceFloor),
@@ -69,7 +69,7 @@ func (r *Runner) report(concerns func(party) bool) Report {
 		if concerns(r.ownerOf(id)) {
 			report.State.RunningLeaseIds = append(report.State.RunningLeaseIds, id)
 		} else {
-			report.State.Slots--
+			report.State.Slots = max(report.State.Slots-1, 0) // there may be fewer than before
 		}
 	}
 	for _, m := range r.seen.models {

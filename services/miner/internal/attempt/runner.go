@@ -18,10 +18,16 @@ import (
 	"github.com/aitbc/aitbc/services/miner/internal/spool"
 )
 
+// MaxSlots bounds what is certainly a mistake.
+const MaxSlots = 256
+
 // Config is the owner's wish.
 type Config struct {
-	// Slots is how many leases run at once, at most; at least 1.
+	// Slots is how many leases run at once, at most [MaxSlots]; 0: as Measured says.
 	Slots int
+	// Measured gives the slots for the models of an engine, such as ollama/0.17.4; 1 to MaxSlots. It is
+	// called at each look, one at a time, and not when Slots is given.
+	Measured func(engine string, models []executor.Model) int
 	// PriceFloor is the least price of a compute second; 0: any.
 	PriceFloor aitbc.Amount
 	// Models are the full names of the models to offer; empty: all.
@@ -91,7 +97,7 @@ func New(config Config, deps Deps) *Runner {
 		config:   config,
 		self:     aitbc.AccountOf(deps.Key.Public().(ed25519.PublicKey)),
 		deps:     deps,
-		start:    make(chan *run, config.Slots),
+		start:    make(chan *run, MaxSlots),
 		refresh:  make(chan struct{}, 1),
 		spoken:   make(chan struct{}, 1),
 		changed:  make(chan struct{}),
@@ -163,6 +169,14 @@ func (x *run) halt(why error) {
 func (r *Runner) change() {
 	close(r.changed)
 	r.changed = make(chan struct{})
+}
+
+// slots is how many leases may run at once now. The mutex is held.
+func (r *Runner) slots() int {
+	if r.config.Slots > 0 {
+		return r.config.Slots
+	}
+	return max(r.seen.slots, 1)
 }
 
 func (r *Runner) allowed(model string) bool {
