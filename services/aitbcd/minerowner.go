@@ -204,6 +204,9 @@ func showMiner(ctx context.Context, w io.Writer, client minerv1.MinerServiceClie
 		}
 		fmt.Fprintf(table, "Model:\t%s %.12s\t%s\n", m.GetName(), m.GetDigest(), warm)
 	}
+	for _, m := range s.GetWithheld() {
+		fmt.Fprintf(table, "Withheld:\t%s\t%s\n", m.GetName(), m.GetWhy())
+	}
 	for _, p := range s.GetPulls() {
 		fmt.Fprintf(table, "Pulls:\t%s\t%s\n", p.GetName(), pullText(p))
 	}

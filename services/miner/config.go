@@ -59,6 +59,9 @@ type Config struct {
 	// Pull are models, among Models when there are any, that the engine is to fetch from their registry
 	// when it lacks them.
 	Pull []string
+	// MemoryReserve is what the owner keeps, in bytes, of the memory that models run in: the GPUs' together,
+	// without them the system's. A model that does not fit beside it is not offered. 0: nothing.
+	MemoryReserve int64
 	// PriceFloorUaitbc is the least price of a compute second, in uaitbc; 0: any.
 	PriceFloorUaitbc int64
 
@@ -183,6 +186,9 @@ func (c Config) validateEngine() error {
 		case len(c.Models) > 0 && !slices.Contains(fullNames(c.Models), executor.FullName(name)):
 			faults = append(faults, fmt.Errorf("pull %s is not among models, so it would never be offered: add it there too", name))
 		}
+	}
+	if c.MemoryReserve < 0 {
+		faults = append(faults, errors.New("memory-reserve cannot be negative"))
 	}
 	if c.PriceFloorUaitbc < 0 {
 		faults = append(faults, errors.New("price-floor cannot be negative"))

@@ -111,7 +111,17 @@ func checkEngine(ctx context.Context, cfg Config) []Check {
 	if err != nil {
 		return []Check{c, {Name: "models", Detail: err.Error(), Remedy: "see Ollama's own log"}}
 	}
-	return []Check{c, checkModels(models, cfg), checkSlots(cfg, attempt.EngineName(version), models)}
+	checks := []Check{c, checkModels(models, cfg)}
+	offered := slices.DeleteFunc(models, func(m executor.Model) bool {
+		return len(cfg.Models) > 0 && !slices.Contains(fullNames(cfg.Models), m.Name)
+	})
+	if cfg.MemoryReserve > 0 {
+		devices, _ := device.New().List(ctx) // checkDevices tells the error
+		var check Check
+		offered, check = checkMemory(offered, devices, cfg.MemoryReserve)
+		checks = append(checks, check)
+	}
+	return append(checks, checkSlots(cfg, attempt.EngineName(version), offered))
 }
 
 func checkModels(models []executor.Model, cfg Config) Check {
@@ -144,9 +154,25 @@ func checkModels(models []executor.Model, cfg Config) Check {
 	return c
 }
 
+// checkMemory also gives the models that fit beside the reserve.
+func checkMemory(models []executor.Model, devices []device.Device, reserve int64) ([]executor.Model, Check) {
+	c := Check{Name: "memory reserve", OK: true, Detail: "every model fits beside it"}
+	offered, withheld := attempt.Withhold(models, devices, reserve)
+	if len(withheld) == 0 {
+		return offered, c
+	}
+	var reasons []string
+	for _, w := range withheld {
+		reasons = append(reasons, w.Name+" is not offered: "+w.Why)
+	}
+	c.OK, c.Detail = false, strings.Join(reasons, "; ")
+	c.Remedy = "lower --memory-reserve, or name the models that you want to offer with --models"
+	return offered, c
+}
+
 // checkSlots says how many jobs will run at once, and by what. A model that was not measured is no fault:
 // one slot is always right, only less than there may be.
-func checkSlots(cfg Config, engine string, models []executor.Model) Check {
+func checkSlots(cfg Config, engine string, offered []executor.Model) Check {
 	c := Check{Name: "slots"}
 	if cfg.Slots > 0 {
 		c.OK, c.Detail = true, fmt.Sprintf("%d, by --slots", cfg.Slots)
@@ -157,11 +183,11 @@ func checkSlots(cfg Config, engine string, models []executor.Model) Check {
 		c.Detail, c.Remedy = err.Error(), "`aitbcd miner benchmark --model NAME`, for each model that you offer"
 		return c
 	}
-	offered := slices.DeleteFunc(slices.Clone(models), func(m executor.Model) bool {
-		return len(cfg.Models) > 0 && !slices.Contains(fullNames(cfg.Models), m.Name)
-	})
 	slots, unmeasured := measuredSlots(kept, engine, offered)
 	c.OK, c.Detail = true, fmt.Sprintf("%d, as measured", slots)
+	if len(offered) == 0 {
+		c.Detail = "1, until there is a model to offer"
+	}
 	if len(unmeasured) > 0 {
 		c.Detail = "1, for these are not measured as they are now (`aitbcd miner benchmark --model NAME`): " + strings.Join(unmeasured, ", ")
 	}

@@ -121,6 +121,16 @@ func TestTheDoctorNamesARemedyForAllThatIsWrong(t *testing.T) {
 		}
 	}
 
+	cfg.MemoryReserve = 1 << 60
+	for _, c := range miner.Diagnose(t.Context(), cfg) {
+		if c.Name == "memory reserve" {
+			found[c.Name] = c
+		}
+	}
+	require.False(t, found["memory reserve"].OK)
+	require.Contains(t, found["memory reserve"].Detail, ollamafake.Model+" is not offered: ")
+	require.Contains(t, found["memory reserve"].Remedy, "--memory-reserve")
+
 	cfg.EngineURL, cfg.StateDir = "http://127.0.0.1:1", filepath.Join(t.TempDir(), "new")
 	for _, c := range miner.Diagnose(t.Context(), cfg) {
 		if c.Name == "engine" {

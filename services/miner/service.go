@@ -167,7 +167,7 @@ func (s *Service) open(ctx context.Context) (p parts, err error) {
 	p.engine = executor.New(base)
 	p.runner = attempt.New(attempt.Config{
 		Slots: s.cfg.Slots, Measured: watchSlots(s.cfg.StateDir, s.deps.Logger),
-		PriceFloor: aitbc.Amount(s.cfg.PriceFloorUaitbc), Models: s.cfg.Models, RefreshInterval: s.cfg.RefreshInterval,
+		PriceFloor: aitbc.Amount(s.cfg.PriceFloorUaitbc), Models: s.cfg.Models, MemoryReserve: s.cfg.MemoryReserve, RefreshInterval: s.cfg.RefreshInterval,
 	}, attempt.Deps{
 		Key: s.key, Executor: p.engine, Devices: device.New(), Spool: p.spool, Metrics: metrics, Log: s.deps.Logger,
 	})

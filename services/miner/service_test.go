@@ -299,10 +299,10 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 	err := miner.Config{
 		Coordinators: []string{"nowhere"}, Operators: []string{"x"}, TLS: true, Insecure: true, EngineURL: "ftp://x", Slots: 1000,
 		Models: []string{"m"}, Pull: []string{"m:latest", "other", "https://hub.example/n/m"},
-		PriceFloorUaitbc: -1, Listen: "x", OwnerKeyHashes: []string{"plain"}, BackoffMax: -1, KeepAccepted: -1,
+		PriceFloorUaitbc: -1, MemoryReserve: -1, Listen: "x", OwnerKeyHashes: []string{"plain"}, BackoffMax: -1, KeepAccepted: -1,
 	}.Validate()
 	for _, fault := range []string{
-		"state-dir", "coordinators", "operators", "insecure", "ollama-url", "slots", "pull other is not among models", "no model's name", "price-floor", "listen", "owner-key-hashes",
+		"state-dir", "coordinators", "operators", "insecure", "ollama-url", "slots", "pull other is not among models", "no model's name", "price-floor", "memory-reserve", "listen", "owner-key-hashes",
 		"claim-timeout", "drain-timeout", "refresh-interval", "handshake-timeout", "backoff-min", "backoff-max", "keep-accepted",
 	} {
 		require.ErrorContains(t, err, fault)

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -137,6 +138,25 @@ func TestAMinerTakesItsSlotsFromTheBenchmark(t *testing.T) {
 	eventually(t, "the slots to be shown", func() bool {
 		return strings.Contains(m.run("miner", "status", "--state", m.state, "--miner", address).Stdout, "0 of "+found[1]+" taken")
 	})
+}
+
+// TestAModelThatTheOwnersReserveLeavesNoRoomForIsNotOffered keeps all of the machine's memory.
+func TestAModelThatTheOwnersReserveLeavesNoRoomForIsNotOffered(t *testing.T) {
+	t.Parallel()
+	n := startWithEngine(t, "--miner=false")
+	m := newOwnMiner(t, n, n.EngineURL(), n.CoordinatorGRPC)
+	m.args = append(m.args, "--models", "tiny", "--memory-reserve", strconv.FormatInt(1<<60, 10))
+	doctor := m.run(append([]string{"miner", "doctor"}, m.args...)...)
+	require.Contains(t, doctor.Stdout, "FAIL  memory reserve: tiny:latest is not offered: it needs ")
+	address := m.start()
+	var status string
+	eventually(t, "the session, and the reason", func() bool {
+		status = m.run("miner", "status", "--state", m.state, "--miner", address).Stdout
+		return strings.Contains(status, "connected "+n.CoordinatorGRPC) && strings.Contains(status, "Withheld:")
+	})
+	require.NotContains(t, status, "Model:")
+	require.Equal(t, "MODEL_NOT_FOUND", call(t, n, http.MethodPost, "/v1/jobs", seedJob(), asClient()...).reason())
+	t.Log(status, doctor.Stdout)
 }
 
 // cable is a line between a miner and its coordinator that can be cut.

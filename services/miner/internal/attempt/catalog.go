@@ -15,11 +15,12 @@ import (
 
 // catalog is what engine and devices were when last looked at.
 type catalog struct {
-	engine  string // kind and version; survives an engine that is away
-	models  []executor.Model
-	devices []device.Device
-	slots   int    // as measured for the models; survives an engine that is away
-	err     string // why there are no models
+	engine   string // kind and version; survives an engine that is away
+	models   []executor.Model
+	withheld []Withheld // for their memory
+	devices  []device.Device
+	slots    int    // as measured for the models; survives an engine that is away
+	err      string // why there are no models
 }
 
 // EngineName is what an engine of this version is called, as in statements.
@@ -55,6 +56,8 @@ func (r *Runner) look(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
+	r.remember(models)
+	models, withheld := Withhold(models, devices, r.config.MemoryReserve)
 	slots := 0
 	if err == nil && r.config.Slots == 0 {
 		slots = r.config.Measured(engine, models)
@@ -64,7 +67,7 @@ func (r *Runner) look(ctx context.Context) {
 	if r.readings = readings; err2 != nil {
 		r.readings = nil
 	}
-	now := catalog{engine: engine, models: models, devices: devices, slots: slots}
+	now := catalog{engine: engine, models: models, withheld: withheld, devices: devices, slots: slots}
 	if err != nil {
 		now.engine, now.slots, now.err = r.seen.engine, r.seen.slots, err.Error()
 	}

@@ -50,19 +50,25 @@ type bench struct {
 	operator coordinatortest.Operator
 	miner    ed25519.PrivateKey
 	spool    *spool.Spool
+	proc     string // where it reads its machine; empty at first
 }
 
 func newBench(t *testing.T, config attempt.Config, answer func(context.Context) (executor.Answer, error)) *bench {
+	t.Helper()
+	return newBenchOn(t, config, engine{answer})
+}
+
+func newBenchOn(t *testing.T, config attempt.Config, on attempt.Executor) *bench {
 	t.Helper()
 	kept, err := spool.Open(t.TempDir(), spool.Limits{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, kept.Close()) })
 	metrics, err := attempt.NewMetrics(prometheus.NewRegistry())
 	require.NoError(t, err)
-	b := &bench{operator: coordinatortest.NewOperator(t), miner: coordinatortest.NewKey(t), spool: kept}
+	b := &bench{operator: coordinatortest.NewOperator(t), miner: coordinatortest.NewKey(t), spool: kept, proc: t.TempDir()}
 	config.Slots, config.RefreshInterval = 1, time.Minute
 	b.Runner = attempt.New(config, attempt.Deps{
-		Key: b.miner, Executor: engine{answer}, Devices: device.Probe{Proc: t.TempDir(), Tool: "no-such-tool"},
+		Key: b.miner, Executor: on, Devices: device.Probe{Proc: b.proc, Tool: "no-such-tool"},
 		Spool: kept, Metrics: metrics, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	return b

@@ -26,6 +26,8 @@ func (r *Runner) Offer(op Operator, wire *coordinatorv1.Lease) {
 	}
 	switch {
 	case refusal != nil:
+	case r.isWithheld(j.lease.Model):
+		refusal = &executor.Failure{Reason: executor.ModelNotFound, Message: "the owner keeps the memory that the model needs"}
 	case r.draining:
 		refusal = &executor.Failure{Reason: executor.Overloaded, Message: "the miner is draining"}
 	case len(r.running) >= r.slots():

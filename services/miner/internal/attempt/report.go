@@ -129,6 +129,8 @@ type Status struct {
 	Running []Running
 	// Completed and Failed count the attempts of this process.
 	Completed, Failed int32
+	// Withheld are the models that are not offered for the memory that they need.
+	Withheld []Withheld
 	// EngineError says why there is no engine; empty: there is one.
 	EngineError string
 	// Readings are what the GPUs measured of themselves when last looked at, in the state's order.
@@ -139,7 +141,7 @@ type Status struct {
 func (r *Runner) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	status := Status{Completed: r.completed, Failed: r.failed, EngineError: r.seen.err, Readings: r.readings}
+	status := Status{Completed: r.completed, Failed: r.failed, EngineError: r.seen.err, Withheld: r.seen.withheld, Readings: r.readings}
 	for id, x := range r.running {
 		status.Running = append(status.Running, Running{
 			JobID: x.job.lease.JobID.String(), LeaseID: id, Model: x.job.lease.Model, Started: x.started,

@@ -32,6 +32,8 @@ type Config struct {
 	PriceFloor aitbc.Amount
 	// Models are the full names of the models to offer; empty: all.
 	Models []string
+	// MemoryReserve is what the owner keeps of the memory that models run in, in bytes; see [Withhold].
+	MemoryReserve int64
 	// RefreshInterval is how often engine and devices are looked at; positive.
 	RefreshInterval time.Duration
 }
@@ -70,6 +72,7 @@ type Runner struct {
 	ended     ended
 	draining  bool
 	seen      catalog
+	needs     map[string]int64 // by digest, the most memory that a model was seen to take; the refresher's
 	readings  []device.Reading // of the GPUs, when last looked at
 	completed int32
 	failed    int32
@@ -106,6 +109,7 @@ func New(config Config, deps Deps) *Runner {
 		sendings: map[string]uint64{},
 		owners:   map[string]party{},
 		ended:    newEnded(),
+		needs:    map[string]int64{},
 	}
 	r.config.Models = nil
 	for _, name := range config.Models {

@@ -57,9 +57,9 @@ func (o *Ollama) Models(ctx context.Context) ([]Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask the engine for its loaded models: %w", err)
 	}
-	warm := make(map[string]bool, len(loaded.Models))
+	taken := make(map[string]int64, len(loaded.Models))
 	for _, m := range loaded.Models {
-		warm[FullName(m.Name)] = true
+		taken[FullName(m.Name)] = m.Size
 	}
 	var models []Model
 	for _, m := range list.Models {
@@ -67,7 +67,8 @@ func (o *Ollama) Models(ctx context.Context) ([]Model, error) {
 			continue
 		}
 		name := FullName(m.Name)
-		models = append(models, Model{Name: name, Digest: m.Digest, SizeBytes: m.Size, Warm: warm[name]})
+		memory, warm := taken[name]
+		models = append(models, Model{Name: name, Digest: m.Digest, SizeBytes: m.Size, MemoryBytes: memory, Warm: warm})
 	}
 	return models, nil
 }

@@ -101,6 +101,8 @@ type Model struct {
 	Digest string
 	// SizeBytes is its size on disk.
 	SizeBytes int64
+	// MemoryBytes is the memory that it takes; 0 when it is not loaded.
+	MemoryBytes int64
 	// Warm says that it is loaded.
 	Warm bool
 }

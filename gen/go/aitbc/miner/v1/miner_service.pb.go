@@ -497,7 +497,9 @@ type MinerStatus struct {
 	// without a session, or with a coordinator that does not say.
 	Why []string `protobuf:"bytes,14,rep,name=why,proto3" json:"why,omitempty"`
 	// The models that its owner has it pull and that the engine still lacks.
-	Pulls         []*PullStatus `protobuf:"bytes,15,rep,name=pulls,proto3" json:"pulls,omitempty"`
+	Pulls []*PullStatus `protobuf:"bytes,15,rep,name=pulls,proto3" json:"pulls,omitempty"`
+	// The engine's models that are not offered, for the memory that they need.
+	Withheld      []*WithheldModel `protobuf:"bytes,16,rep,name=withheld,proto3" json:"withheld,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -633,6 +635,13 @@ func (x *MinerStatus) GetWhy() []string {
 func (x *MinerStatus) GetPulls() []*PullStatus {
 	if x != nil {
 		return x.Pulls
+	}
+	return nil
+}
+
+func (x *MinerStatus) GetWithheld() []*WithheldModel {
+	if x != nil {
+		return x.Withheld
 	}
 	return nil
 }
@@ -774,6 +783,61 @@ func (x *ModelStatus) GetWarm() bool {
 	return false
 }
 
+// WithheldModel is a model of the engine that is not offered.
+type WithheldModel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Full name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The reason, for people.
+	Why           string `protobuf:"bytes,2,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithheldModel) Reset() {
+	*x = WithheldModel{}
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithheldModel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithheldModel) ProtoMessage() {}
+
+func (x *WithheldModel) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithheldModel.ProtoReflect.Descriptor instead.
+func (*WithheldModel) Descriptor() ([]byte, []int) {
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *WithheldModel) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WithheldModel) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 // PullStatus is a model that the engine is to fetch from its registry.
 type PullStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -793,7 +857,7 @@ type PullStatus struct {
 
 func (x *PullStatus) Reset() {
 	*x = PullStatus{}
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[11]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -805,7 +869,7 @@ func (x *PullStatus) String() string {
 func (*PullStatus) ProtoMessage() {}
 
 func (x *PullStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[11]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -818,7 +882,7 @@ func (x *PullStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullStatus.ProtoReflect.Descriptor instead.
 func (*PullStatus) Descriptor() ([]byte, []int) {
-	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{11}
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PullStatus) GetName() string {
@@ -877,7 +941,7 @@ type DeviceStatus struct {
 
 func (x *DeviceStatus) Reset() {
 	*x = DeviceStatus{}
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[12]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +953,7 @@ func (x *DeviceStatus) String() string {
 func (*DeviceStatus) ProtoMessage() {}
 
 func (x *DeviceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[12]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +966,7 @@ func (x *DeviceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceStatus.ProtoReflect.Descriptor instead.
 func (*DeviceStatus) Descriptor() ([]byte, []int) {
-	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{12}
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DeviceStatus) GetName() string {
@@ -962,7 +1026,7 @@ type AssignJobRequest struct {
 
 func (x *AssignJobRequest) Reset() {
 	*x = AssignJobRequest{}
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[13]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -974,7 +1038,7 @@ func (x *AssignJobRequest) String() string {
 func (*AssignJobRequest) ProtoMessage() {}
 
 func (x *AssignJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[13]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -987,7 +1051,7 @@ func (x *AssignJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignJobRequest.ProtoReflect.Descriptor instead.
 func (*AssignJobRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{13}
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AssignJobRequest) GetJobId() string {
@@ -1026,7 +1090,7 @@ type JobData struct {
 
 func (x *JobData) Reset() {
 	*x = JobData{}
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[14]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1038,7 +1102,7 @@ func (x *JobData) String() string {
 func (*JobData) ProtoMessage() {}
 
 func (x *JobData) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[14]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1051,7 +1115,7 @@ func (x *JobData) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobData.ProtoReflect.Descriptor instead.
 func (*JobData) Descriptor() ([]byte, []int) {
-	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{14}
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *JobData) GetType() string {
@@ -1090,7 +1154,7 @@ type AssignJobResponse struct {
 
 func (x *AssignJobResponse) Reset() {
 	*x = AssignJobResponse{}
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[15]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1102,7 +1166,7 @@ func (x *AssignJobResponse) String() string {
 func (*AssignJobResponse) ProtoMessage() {}
 
 func (x *AssignJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[15]
+	mi := &file_aitbc_miner_v1_miner_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1115,7 +1179,7 @@ func (x *AssignJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignJobResponse.ProtoReflect.Descriptor instead.
 func (*AssignJobResponse) Descriptor() ([]byte, []int) {
-	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{15}
+	return file_aitbc_miner_v1_miner_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AssignJobResponse) GetJobId() string {
@@ -1168,7 +1232,7 @@ const file_aitbc_miner_v1_miner_service_proto_rawDesc = "" +
 	"\x12DrainMinerResponse\x12\x1d\n" +
 	"\arunning\x18\x01 \x01(\x05B\x03\xe0A\x03R\arunning\"M\n" +
 	"\x11GetStatusResponse\x128\n" +
-	"\x06status\x18\x01 \x01(\v2\x1b.aitbc.miner.v1.MinerStatusB\x03\xe0A\x03R\x06status\"\x89\x05\n" +
+	"\x06status\x18\x01 \x01(\v2\x1b.aitbc.miner.v1.MinerStatusB\x03\xe0A\x03R\x06status\"\xc9\x05\n" +
 	"\vMinerStatus\x12\x1e\n" +
 	"\bminer_id\x18\x01 \x01(\tB\x03\xe0A\x03R\aminerId\x12\x1d\n" +
 	"\asession\x18\x02 \x01(\tB\x03\xe0A\x03R\asession\x12%\n" +
@@ -1187,7 +1251,8 @@ const file_aitbc_miner_v1_miner_service_proto_rawDesc = "" +
 	"\x12completed_attempts\x18\f \x01(\x05B\x03\xe0A\x03R\x11completedAttempts\x12,\n" +
 	"\x0ffailed_attempts\x18\r \x01(\x05B\x03\xe0A\x03R\x0efailedAttempts\x12\x15\n" +
 	"\x03why\x18\x0e \x03(\tB\x03\xe0A\x03R\x03why\x125\n" +
-	"\x05pulls\x18\x0f \x03(\v2\x1a.aitbc.miner.v1.PullStatusB\x03\xe0A\x03R\x05pulls\"\xa3\x01\n" +
+	"\x05pulls\x18\x0f \x03(\v2\x1a.aitbc.miner.v1.PullStatusB\x03\xe0A\x03R\x05pulls\x12>\n" +
+	"\bwithheld\x18\x10 \x03(\v2\x1d.aitbc.miner.v1.WithheldModelB\x03\xe0A\x03R\bwithheld\"\xa3\x01\n" +
 	"\n" +
 	"RunningJob\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\tB\x03\xe0A\x03R\x05jobId\x12\x1e\n" +
@@ -1198,7 +1263,10 @@ const file_aitbc_miner_v1_miner_service_proto_rawDesc = "" +
 	"\vModelStatus\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x03R\x04name\x12\x1b\n" +
 	"\x06digest\x18\x02 \x01(\tB\x03\xe0A\x03R\x06digest\x12\x17\n" +
-	"\x04warm\x18\x03 \x01(\bB\x03\xe0A\x03R\x04warm\"\xba\x01\n" +
+	"\x04warm\x18\x03 \x01(\bB\x03\xe0A\x03R\x04warm\"?\n" +
+	"\rWithheldModel\x12\x17\n" +
+	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x03R\x04name\x12\x15\n" +
+	"\x03why\x18\x02 \x01(\tB\x03\xe0A\x03R\x03why\"\xba\x01\n" +
 	"\n" +
 	"PullStatus\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x03R\x04name\x12\x1b\n" +
@@ -1254,7 +1322,7 @@ func file_aitbc_miner_v1_miner_service_proto_rawDescGZIP() []byte {
 	return file_aitbc_miner_v1_miner_service_proto_rawDescData
 }
 
-var file_aitbc_miner_v1_miner_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_aitbc_miner_v1_miner_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_aitbc_miner_v1_miner_service_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),      // 0: aitbc.miner.v1.GetStatusRequest
 	(*GetEarningsRequest)(nil),    // 1: aitbc.miner.v1.GetEarningsRequest
@@ -1267,37 +1335,39 @@ var file_aitbc_miner_v1_miner_service_proto_goTypes = []any{
 	(*MinerStatus)(nil),           // 8: aitbc.miner.v1.MinerStatus
 	(*RunningJob)(nil),            // 9: aitbc.miner.v1.RunningJob
 	(*ModelStatus)(nil),           // 10: aitbc.miner.v1.ModelStatus
-	(*PullStatus)(nil),            // 11: aitbc.miner.v1.PullStatus
-	(*DeviceStatus)(nil),          // 12: aitbc.miner.v1.DeviceStatus
-	(*AssignJobRequest)(nil),      // 13: aitbc.miner.v1.AssignJobRequest
-	(*JobData)(nil),               // 14: aitbc.miner.v1.JobData
-	(*AssignJobResponse)(nil),     // 15: aitbc.miner.v1.AssignJobResponse
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*WithheldModel)(nil),         // 11: aitbc.miner.v1.WithheldModel
+	(*PullStatus)(nil),            // 12: aitbc.miner.v1.PullStatus
+	(*DeviceStatus)(nil),          // 13: aitbc.miner.v1.DeviceStatus
+	(*AssignJobRequest)(nil),      // 14: aitbc.miner.v1.AssignJobRequest
+	(*JobData)(nil),               // 15: aitbc.miner.v1.JobData
+	(*AssignJobResponse)(nil),     // 16: aitbc.miner.v1.AssignJobResponse
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
 }
 var file_aitbc_miner_v1_miner_service_proto_depIdxs = []int32{
 	3,  // 0: aitbc.miner.v1.GetEarningsResponse.days:type_name -> aitbc.miner.v1.DayEarnings
 	4,  // 1: aitbc.miner.v1.GetEarningsResponse.last_jobs:type_name -> aitbc.miner.v1.JobEarnings
-	16, // 2: aitbc.miner.v1.JobEarnings.leased_at:type_name -> google.protobuf.Timestamp
+	17, // 2: aitbc.miner.v1.JobEarnings.leased_at:type_name -> google.protobuf.Timestamp
 	8,  // 3: aitbc.miner.v1.GetStatusResponse.status:type_name -> aitbc.miner.v1.MinerStatus
 	9,  // 4: aitbc.miner.v1.MinerStatus.running:type_name -> aitbc.miner.v1.RunningJob
 	10, // 5: aitbc.miner.v1.MinerStatus.models:type_name -> aitbc.miner.v1.ModelStatus
-	12, // 6: aitbc.miner.v1.MinerStatus.devices:type_name -> aitbc.miner.v1.DeviceStatus
-	11, // 7: aitbc.miner.v1.MinerStatus.pulls:type_name -> aitbc.miner.v1.PullStatus
-	16, // 8: aitbc.miner.v1.RunningJob.started_at:type_name -> google.protobuf.Timestamp
-	14, // 9: aitbc.miner.v1.AssignJobRequest.job_data:type_name -> aitbc.miner.v1.JobData
-	0,  // 10: aitbc.miner.v1.MinerService.GetStatus:input_type -> aitbc.miner.v1.GetStatusRequest
-	1,  // 11: aitbc.miner.v1.MinerService.GetEarnings:input_type -> aitbc.miner.v1.GetEarningsRequest
-	5,  // 12: aitbc.miner.v1.MinerService.DrainMiner:input_type -> aitbc.miner.v1.DrainMinerRequest
-	13, // 13: aitbc.miner.v1.MinerService.AssignJob:input_type -> aitbc.miner.v1.AssignJobRequest
-	7,  // 14: aitbc.miner.v1.MinerService.GetStatus:output_type -> aitbc.miner.v1.GetStatusResponse
-	2,  // 15: aitbc.miner.v1.MinerService.GetEarnings:output_type -> aitbc.miner.v1.GetEarningsResponse
-	6,  // 16: aitbc.miner.v1.MinerService.DrainMiner:output_type -> aitbc.miner.v1.DrainMinerResponse
-	15, // 17: aitbc.miner.v1.MinerService.AssignJob:output_type -> aitbc.miner.v1.AssignJobResponse
-	14, // [14:18] is the sub-list for method output_type
-	10, // [10:14] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	13, // 6: aitbc.miner.v1.MinerStatus.devices:type_name -> aitbc.miner.v1.DeviceStatus
+	12, // 7: aitbc.miner.v1.MinerStatus.pulls:type_name -> aitbc.miner.v1.PullStatus
+	11, // 8: aitbc.miner.v1.MinerStatus.withheld:type_name -> aitbc.miner.v1.WithheldModel
+	17, // 9: aitbc.miner.v1.RunningJob.started_at:type_name -> google.protobuf.Timestamp
+	15, // 10: aitbc.miner.v1.AssignJobRequest.job_data:type_name -> aitbc.miner.v1.JobData
+	0,  // 11: aitbc.miner.v1.MinerService.GetStatus:input_type -> aitbc.miner.v1.GetStatusRequest
+	1,  // 12: aitbc.miner.v1.MinerService.GetEarnings:input_type -> aitbc.miner.v1.GetEarningsRequest
+	5,  // 13: aitbc.miner.v1.MinerService.DrainMiner:input_type -> aitbc.miner.v1.DrainMinerRequest
+	14, // 14: aitbc.miner.v1.MinerService.AssignJob:input_type -> aitbc.miner.v1.AssignJobRequest
+	7,  // 15: aitbc.miner.v1.MinerService.GetStatus:output_type -> aitbc.miner.v1.GetStatusResponse
+	2,  // 16: aitbc.miner.v1.MinerService.GetEarnings:output_type -> aitbc.miner.v1.GetEarningsResponse
+	6,  // 17: aitbc.miner.v1.MinerService.DrainMiner:output_type -> aitbc.miner.v1.DrainMinerResponse
+	16, // 18: aitbc.miner.v1.MinerService.AssignJob:output_type -> aitbc.miner.v1.AssignJobResponse
+	15, // [15:19] is the sub-list for method output_type
+	11, // [11:15] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_miner_v1_miner_service_proto_init() }
@@ -1305,14 +1375,14 @@ func file_aitbc_miner_v1_miner_service_proto_init() {
 	if File_aitbc_miner_v1_miner_service_proto != nil {
 		return
 	}
-	file_aitbc_miner_v1_miner_service_proto_msgTypes[12].OneofWrappers = []any{}
+	file_aitbc_miner_v1_miner_service_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_miner_v1_miner_service_proto_rawDesc), len(file_aitbc_miner_v1_miner_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
