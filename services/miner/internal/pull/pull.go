@@ -173,8 +173,9 @@ func (p *Puller) reporter(ctx context.Context, name string, began time.Time) fun
 		}
 		if percent != shown {
 			shown = percent
-			// A terminal that is gone is no reason to stop.
-			_, _ = fmt.Fprintf(p.screen, clearLine+"Pulling %s: %d %% of %d MiB", name, percent, total>>20)
+			// The log may share the terminal: its next line takes this one's place. A terminal that is gone is
+			// no reason to stop.
+			_, _ = fmt.Fprintf(p.screen, clearLine+"Pulling %s: %d %% of %d MiB\r", name, percent, total>>20)
 		}
 	}
 }

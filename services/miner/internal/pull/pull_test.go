@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -119,7 +120,8 @@ func TestATerminalSeesTheProgress(t *testing.T) {
 		_, log, stop := pulling(t, engine, &screen, "lacked")
 		<-time.After(2 * time.Minute)
 		stop()
-		require.Contains(t, screen.String(), "Pulling lacked:latest: 50 % of 60 MiB")
+		require.Contains(t, screen.String(), "Pulling lacked:latest: 50 % of 60 MiB\r")
+		require.True(t, strings.HasSuffix(screen.String(), "\r\x1b[K"), "the line is empty in the end")
 		require.NotContains(t, log.String(), "bytes=31457280")
 	})
 }
