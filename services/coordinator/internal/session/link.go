@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"strings"
+	"sync"
 
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/api"
@@ -10,21 +11,50 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 )
 
-// link queues frames for one miner. Its methods never block.
+// link queues frames for one miner. Its methods never block. An idle one holds no room for frames: there
+// are thousands of them.
 type link struct {
-	// queue is never closed; one goroutine of the session reads it.
-	queue chan *coordinatorv1.ConnectResponse
-	end   context.CancelCauseFunc
+	end context.CancelCauseFunc
+	// limit is how many frames may wait. There is a token in more while some may.
+	limit int
+	more  chan struct{}
+
+	mu      sync.Mutex
+	waiting []*coordinatorv1.ConnectResponse
+}
+
+func newLink(limit int, end context.CancelCauseFunc) *link {
+	return &link{end: end, limit: limit, more: make(chan struct{}, 1)}
 }
 
 var _ dispatch.Link = (*link)(nil)
 
 func (l *link) put(frame *coordinatorv1.ConnectResponse) {
-	select {
-	case l.queue <- frame:
-	default:
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) == l.limit {
 		l.end(errSlow)
+		return
 	}
+	l.waiting = append(l.waiting, frame)
+	select {
+	case l.more <- struct{}{}:
+	default:
+	}
+}
+
+// next takes the frame that has waited longest; nil: none waits.
+func (l *link) next() *coordinatorv1.ConnectResponse {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) == 0 {
+		l.waiting = nil
+		return nil
+	}
+	frame := l.waiting[0]
+	l.waiting[0] = nil
+	l.waiting = l.waiting[1:]
+	return frame
 }
 
 // Lease implements dispatch.Link.

@@ -134,14 +134,13 @@ func (s *Service) Connect(st stream) error {
 // hold is the session from welcome to end.
 func (s *Service) hold(ctx context.Context, st stream, frames <-chan *coordinatorv1.ConnectRequest, r dispatch.Registration, t *talk) error {
 	cancel, log := t.end, t.log
-	l := &link{queue: make(chan *coordinatorv1.ConnectResponse, s.config.SendQueue), end: cancel}
+	l := newLink(s.config.SendQueue, cancel)
 	r.Link = l
 	number := s.deps.Dispatcher.MinerConnected(r)
 	log.InfoContext(ctx, "miner connected", "stake", r.Stake.String())
 	sent := s.send(ctx, cancel, st, l)
 
 	t.number, t.link = number, l
-	s.pumps.Go(func() { t.watchStake(ctx) })
 
 	err := t.run(ctx, frames)
 	cancel(err)
@@ -189,10 +188,12 @@ func (s *Service) send(ctx context.Context, cancel context.CancelCauseFunc, st s
 		defer close(ended)
 		for {
 			select {
-			case frame := <-l.queue:
-				if err := st.Send(frame); err != nil {
-					cancel(fmt.Errorf("%w: %w", errLeft, err))
-					return
+			case <-l.more:
+				for frame := l.next(); frame != nil && ctx.Err() == nil; frame = l.next() {
+					if err := st.Send(frame); err != nil {
+						cancel(fmt.Errorf("%w: %w", errLeft, err))
+						return
+					}
 				}
 			case <-ctx.Done():
 				return

@@ -3,33 +3,28 @@ package session
 import (
 	"context"
 	"errors"
-	"time"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 )
 
-// watchStake tells dispatch while the session lasts what the miner's stake is: it unbonds, is slashed,
-// or the least that is asked for changes. A ledger that does not answer changes nothing.
-func (t *talk) watchStake(ctx context.Context) {
-	tick := time.NewTicker(t.service.config.StakeInterval)
-	defer tick.Stop()
-	had := true // or it would not be here
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+// lookAtStake tells dispatch what the miner's stake is by now: it unbonds, is slashed, or the least that
+// is asked for changes. A ledger that does not answer changes nothing. One look at a time.
+func (t *talk) lookAtStake(ctx context.Context) {
+	if !t.looking.CompareAndSwap(false, true) {
+		return
+	}
+	t.service.pumps.Go(func() {
+		defer t.looking.Store(false)
 		stake, enough, err := t.stake(ctx)
 		if err != nil {
-			continue
+			return
 		}
 		t.service.deps.Dispatcher.MinerStake(t.miner, t.number, stake, enough)
-		if enough != had {
+		if poor := !enough; poor != t.poor {
+			t.poor = poor
 			t.log.WarnContext(ctx, "miner's stake has passed the least", "stake", stake.String(), "gets_work", enough)
 		}
-		had = enough
-	}
+	})
 }
 
 // stake asks the ledger for the miner's stake, and whether that is enough: never for one that it no

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,6 +30,9 @@ type talk struct {
 	// explains: the miner wants to know why it gets the jobs it gets; explained is when it was told last.
 	explains  bool
 	explained time.Time
+	// looking: the miner's stake is being looked at; poor, that it was too little at the last look.
+	looking atomic.Bool
+	poor    bool
 }
 
 // explainEvery is how often a miner is told at most.
@@ -55,6 +59,8 @@ func (t *talk) run(ctx context.Context, frames <-chan *coordinatorv1.ConnectRequ
 	patience := missedBeats * t.service.config.Heartbeat
 	silence := time.NewTimer(patience)
 	defer silence.Stop()
+	stakes := time.NewTicker(t.service.config.StakeInterval)
+	defer stakes.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -63,6 +69,8 @@ func (t *talk) run(ctx context.Context, frames <-chan *coordinatorv1.ConnectRequ
 			return errStopping
 		case <-silence.C:
 			return errSilent
+		case <-stakes.C:
+			t.lookAtStake(ctx)
 		case frame := <-frames:
 			if err := t.take(ctx, &work, frame); err != nil {
 				return err
