@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/aitbc/aitbc/tools/internal/ports"
 )
 
 const (
@@ -44,7 +45,7 @@ func startChain(ctx context.Context, o options, validators int, start applicatio
 	if c.dir, err = os.MkdirTemp("", "aitbc-bench-"); err != nil {
 		return nil, err
 	}
-	firstPort, err := freePorts(ctx, validators)
+	firstPort, err := ports.Row(portStep * validators)
 	if err != nil {
 		return nil, err
 	}
@@ -65,14 +66,14 @@ func startChain(ctx context.Context, o options, validators int, start applicatio
 		}
 		c.nodes = append(c.nodes, node)
 	}
-	c.rpc, err = dialChain(ctx, loopback(firstPort+1))
+	c.rpc, err = dialChain(ctx, ports.Loopback(firstPort+1))
 	return c, err
 }
 
 // ledgerNode starts our ledger.
 func ledgerNode(o options, c *chain, firstPort, node int) (*exec.Cmd, error) {
 	if node == 0 {
-		c.metrics = "http://" + loopback(firstPort+3) + "/metrics"
+		c.metrics = "http://" + ports.Loopback(firstPort+3) + "/metrics"
 	}
 	return exec.Command(filepath.Join(o.bin, "aitbcd"), "ledger", "--config", c.settings(node), "--log-level", "warn"), nil
 }
@@ -89,7 +90,7 @@ func kvstoreNode(o options, c *chain, firstPort, node int) (*exec.Cmd, error) {
 	}
 	port := firstPort + portStep*node
 	return exec.Command(o.kvpeer, "-home", filepath.Join(filepath.Dir(c.settings(node)), "ledger"),
-		"-p2p-listen", loopback(port), "-rpc-listen", loopback(port+1), "-peers", peers), nil
+		"-p2p-listen", ports.Loopback(port), "-rpc-listen", ports.Loopback(port+1), "-peers", peers), nil
 }
 
 func (c *chain) settings(node int) string {
@@ -132,28 +133,3 @@ func (c *chain) cpu() (time.Duration, error) {
 	}
 	return cpuTime(pids...)
 }
-
-// freePorts finds room for the ports of so many nodes. Each is free now, which must do.
-func freePorts(ctx context.Context, nodes int) (int, error) {
-	var listening net.ListenConfig
-	for ctx.Err() == nil {
-		first, err := listening.Listen(ctx, "tcp", loopback(0))
-		if err != nil {
-			return 0, err
-		}
-		port := first.Addr().(*net.TCPAddr).Port
-		taken := first.Close()
-		for p := port; p < port+portStep*nodes && taken == nil; p++ {
-			var other net.Listener
-			if other, taken = listening.Listen(ctx, "tcp", loopback(p)); taken == nil {
-				taken = other.Close()
-			}
-		}
-		if taken == nil {
-			return port, nil
-		}
-	}
-	return 0, ctx.Err()
-}
-
-func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

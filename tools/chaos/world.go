@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aitbc/aitbc/tools/internal/fakeengine"
+	"github.com/aitbc/aitbc/tools/internal/ports"
 )
 
 // The processes of a network.
@@ -92,11 +91,12 @@ func newWorld(ctx context.Context, program, state, bug, store string) (_ *world,
 
 // layOut chooses ports and makes the processes' command lines.
 func (w *world) layOut() error {
-	ports, err := freePorts(6)
+	first, err := ports.Row(6)
 	if err != nil {
 		return err
 	}
-	rpc, p2p, ledgerGRPC, rest, grpc, minerPort := ports[0], ports[1], ports[2], ports[3], ports[4], ports[5]
+	at := func(i int) string { return ports.Loopback(first + i) }
+	rpc, p2p, ledgerGRPC, rest, grpc, minerPort := at(0), at(1), at(2), at(3), at(4), at(5)
 	w.rest, w.grpc, w.rpc = rest, grpc, rpc
 	for name, target := range map[string]string{minerName: grpc, coordinatorName: rpc} {
 		if w.cuts[name], err = newProxy(target); err != nil {
@@ -118,30 +118,6 @@ func (w *world) process(name string, flags []string) *process {
 		name: name, args: append([]string{name}, flags...), crash: crash, log: filepath.Join(w.state, name+".out"),
 		env: append(os.Environ(), "AITBC_CRASH_FILE="+crash, "AITBC_BUG="+w.bug),
 	}
-}
-
-const (
-	// lowPort and highPort bound the ports that processes are given: below those that systems take for
-	// outgoing connections, one of which could have the port of a process that is down for a moment.
-	lowPort, highPort = 15_000, 30_000
-	portTries         = 1000
-)
-
-// freePorts finds ports that nobody listens on at the moment.
-func freePorts(n int) ([]string, error) {
-	var ports []string
-	for try := 0; len(ports) < n; try++ {
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", lowPort+rand.IntN(highPort-lowPort)))
-		if err != nil && try < portTries {
-			continue // another one
-		}
-		if err != nil {
-			return nil, fmt.Errorf("find a port: %w", err)
-		}
-		defer listener.Close() // all at once, so that no two are the same
-		ports = append(ports, listener.Addr().String())
-	}
-	return ports, nil
 }
 
 // start starts a process and waits until it takes calls, or has crashed where it was told to.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -14,7 +13,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -25,6 +23,7 @@ import (
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	ledgerv1 "github.com/aitbc/aitbc/gen/go/aitbc/ledger/v1"
+	"github.com/aitbc/aitbc/tools/internal/ports"
 )
 
 // validator is one ledger node of a network of several, as a process.
@@ -44,52 +43,14 @@ type validator struct {
 func newNetwork(t *testing.T, count int) (dir string, nodes []*validator) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "net")
-	runServer(t, "ledger", "testnet", "--dir", dir, "--validators", strconv.Itoa(count), "--first-port", strconv.Itoa(freePorts(t, 10*count)))
+	first, err := ports.Row(10 * count)
+	require.NoError(t, err)
+	runServer(t, "ledger", "testnet", "--dir", dir, "--validators", strconv.Itoa(count), "--first-port", strconv.Itoa(first))
 	for i := range count {
 		state := filepath.Join(dir, "node"+strconv.Itoa(i))
 		nodes = append(nodes, &validator{t: t, state: state, args: []string{"--config", filepath.Join(state, "ledger.yaml")}})
 	}
 	return dir, nodes
-}
-
-// ports hands out ports that the nodes of a network must agree on beforehand. They are below those that
-// the system gives out by itself, so that nothing that listens on port 0, here or in another program,
-// takes one between being found free and being used; and none is handed out twice.
-var ports = struct {
-	sync.Mutex
-	next int
-}{next: firstPort + rand.IntN(lastPort-firstPort)/10*10}
-
-const firstPort, lastPort = 12_000, 30_000
-
-// freePorts gives the first of so many ports in a row that are free.
-func freePorts(t *testing.T, count int) int {
-	t.Helper()
-	ports.Lock()
-	defer ports.Unlock()
-	for range (lastPort - firstPort) / 10 {
-		if ports.next+count > lastPort {
-			ports.next = firstPort
-		}
-		first := ports.next
-		if allFree(first, count) {
-			ports.next += count
-			return first
-		}
-		ports.next += 10
-	}
-	t.Fatalf("no %d ports in a row are free between %d and %d", count, firstPort, lastPort)
-	return 0
-}
-
-func allFree(first, count int) bool {
-	for port := first; port < first+count; port++ {
-		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil || listener.Close() != nil {
-			return false
-		}
-	}
-	return true
 }
 
 // runServer runs a command of aitbcd to its end.

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/aitbc/aitbc/tools/internal/ports"
 )
 
 // Addresses are where a network listens, as `aitbcd dev` writes them to its ready file.
@@ -52,6 +54,7 @@ type Network struct {
 	Addresses
 
 	options Options
+	listen  Addresses // what it is told to listen on; none: the documented ports
 	command *exec.Cmd
 	logFrom int64         // where this run's output begins in the log file
 	exited  chan struct{} // closed when the process is gone
@@ -67,6 +70,16 @@ func Start(ctx context.Context, o Options) (*Network, error) {
 		return nil, fmt.Errorf("start network: %w", err)
 	}
 	n := &Network{options: o}
+	if !o.FixedPorts { // the same after a restart, and nobody else's meanwhile
+		first, err := ports.Row(6)
+		if err != nil {
+			return nil, fmt.Errorf("start network: %w", err)
+		}
+		at := func(i int) string { return ports.Loopback(first + i) }
+		n.listen = Addresses{
+			CoordinatorREST: at(0), CoordinatorGRPC: at(1), CoordinatorMetrics: at(2), Miner: at(3), LedgerRPC: at(4), LedgerGRPC: at(5),
+		}
+	}
 	if err := n.launch(ctx); err != nil {
 		return nil, err
 	}
@@ -105,20 +118,14 @@ func (n *Network) launch(ctx context.Context) error {
 	return nil
 }
 
-// addressFlags asks for free ports at first and for the same ones after a restart.
+// addressFlags asks for the network's ports.
 func (n *Network) addressFlags() []string {
 	if n.options.FixedPorts {
 		return nil
 	}
-	free := func(known string) string {
-		if known == "" {
-			return "127.0.0.1:0"
-		}
-		return known
-	}
 	return []string{
-		"--rest-listen", free(n.CoordinatorREST), "--grpc-listen", free(n.CoordinatorGRPC), "--metrics-listen", free(n.CoordinatorMetrics),
-		"--miner-listen", free(n.Miner), "--ledger-rpc-listen", free(n.LedgerRPC), "--ledger-grpc-listen", free(n.LedgerGRPC),
+		"--rest-listen", n.listen.CoordinatorREST, "--grpc-listen", n.listen.CoordinatorGRPC, "--metrics-listen", n.listen.CoordinatorMetrics,
+		"--miner-listen", n.listen.Miner, "--ledger-rpc-listen", n.listen.LedgerRPC, "--ledger-grpc-listen", n.listen.LedgerGRPC,
 		"--ledger-p2p-listen", "127.0.0.1:0", "--ledger-metrics-listen", "127.0.0.1:0",
 	}
 }
