@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import sys
+from datetime import timedelta
 from typing import Any, Callable, Dict, List, Optional
 
 from .client import Client
@@ -285,7 +286,7 @@ def _lines(job: Job, *, with_result: bool) -> None:
     if not job.ended:
         return
     if job.status == "completed" and job.completed_at and job.submitted_at:
-        print(f"Completed in: {_seconds((job.completed_at - job.submitted_at).total_seconds())}")
+        print(f"Completed in: {_seconds(job.completed_at - job.submitted_at)}")
     print(f"Cost: {_coins(job.cost)}")
     if job.refund:
         print(f"Refund: {_coins(job.refund.amount)}")
@@ -306,8 +307,11 @@ def _coins(amount: str) -> str:
     return f"{decimal(amount).normalize():f} AITBC" if amount else ""
 
 
-def _seconds(span: float) -> str:
-    rounded = round(span) if span >= 10 else round(span, 2)
+def _seconds(span: timedelta) -> str:
+    """Whole seconds from ten on, else hundredths; halves go up, as in the other command line."""
+    microseconds = span // timedelta(microseconds=1)
+    unit = 1_000_000 if microseconds >= 10_000_000 else 10_000
+    rounded = (microseconds + unit // 2) // unit * unit / 1_000_000
     return f"{rounded:g} second" + ("" if rounded == 1 else "s")
 
 
