@@ -203,7 +203,7 @@ func TestANewNodeJoinsByASnapshotAndBecomesAValidator(t *testing.T) {
 	t.Parallel()
 	dir, nodes := newNetwork(t, 2)
 	for _, v := range nodes {
-		v.args = append(v.args, "--retain-blocks", "30")
+		v.args = append(v.args, "--retain-blocks", "60")
 		v.start()
 	}
 	awaitBlocks(t, nodes, 1)
