@@ -24,6 +24,8 @@ type change struct {
 	also func(store.Tx) error
 	// takes says that the step takes the job from another replica's shard.
 	takes bool
+	// lost says that another replica has said that it took the job.
+	lost bool
 	// reported says that the miner itself ended its attempt, so it need not be told.
 	reported bool
 	// entry is the job's in memory, pinned while the change is under way; nil: the job is new.

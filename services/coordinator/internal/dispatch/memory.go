@@ -137,6 +137,9 @@ func (d *Dispatcher) apply(now time.Time, c *change) {
 		return
 	case e.blank && !e.gone && c.before.Phase != job.Done && d.has(c.before.Shard):
 		d.recall(e, c.before, nil)
+	case e.blank && !e.gone && c.lost && !d.has(c.before.Shard):
+		d.loseParked(c.before)
+		return
 	case e.blank:
 		return
 	}

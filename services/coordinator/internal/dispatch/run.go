@@ -93,7 +93,7 @@ func (d *Dispatcher) turn(ctx context.Context) (time.Time, error) {
 	if d.parked > 0 {
 		next = first(next, d.sweepAt)
 	}
-	if len(d.short) > 0 {
+	if len(d.short) > 0 || err != nil {
 		next = first(next, now.Add(retryAfter))
 	}
 	if len(d.tried) > 0 && now.Before(d.gathered) {

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -154,6 +155,31 @@ func (d *Dispatcher) loseJob(_ time.Time, e *entry, j job.Job) {
 		e.topic.Cut(&elsewhereError{id: j.ID})
 	}
 	d.leave(j.ID, e)
+	d.look(j.Model, j.Order.Client)
+}
+
+// loseParked counts a parked job less that another replica has taken: from which of the shards here is
+// not known, so it is taken for one of the first line that it may be of.
+func (d *Dispatcher) loseParked(j job.Job) {
+	for _, shard := range *d.shards.Load() {
+		w := d.windows[lineKey{shard, j.Model, j.Order.Client}]
+		if w == nil || w.parked == 0 || bytes.Compare(j.ID[:], w.read[:]) <= 0 {
+			continue
+		}
+		tokens := w.tokens / int64(w.parked)
+		w.parked--
+		w.tokens -= tokens
+		d.parked--
+		if u := d.used[j.Order.Client]; u != nil {
+			u.jobs--
+			u.tokens -= tokens
+		}
+		if w.reading() {
+			w.moved[j.ID] = true
+		}
+		d.look(j.Model, j.Order.Client)
+		return
+	}
 }
 
 // SetOthers says what the miners of other replicas have: models and their digests.
@@ -174,7 +200,7 @@ func (d *Dispatcher) othersHave(model string, digest aitbc.Hash) bool {
 func (d *Dispatcher) Waiting() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.scheduler.Waiting() > 0
+	return d.scheduler.Waiting()+d.parked > 0
 }
 
 // relieveClients is how many clients of one model are looked at.
@@ -248,7 +274,7 @@ func (d *Dispatcher) Recheck(ctx context.Context) error {
 func (d *Dispatcher) Lost(ctx context.Context, ids []aitbc.JobID) error {
 	changes := make([]*change, len(ids))
 	for i, id := range ids {
-		changes[i] = &change{id: id, step: asItIs}
+		changes[i] = &change{id: id, step: asItIs, lost: true}
 	}
 	return d.commit(ctx, changes...)
 }

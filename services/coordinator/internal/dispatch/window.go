@@ -109,7 +109,7 @@ func (d *Dispatcher) line(e *entry) (parked bool) {
 	key := lineOf(j)
 	w := d.windows[key]
 	switch {
-	case e.pins > 0 || e.topic != nil || j.Attempt > 0 || !e.asideUntil.IsZero() || d.scheduler.Waits(j.ID):
+	case e.pins > 0 || e.topic != nil || j.Attempt > 0 || d.scheduler.Waits(j.ID):
 	case w == nil && d.scheduler.InLine(j.Model, j.Order.Client) >= d.windowSize():
 		w = &window{key: key, read: before(j.ID)}
 		d.open(w)
@@ -254,8 +254,9 @@ func (d *Dispatcher) readOn(ctx context.Context, w *window, size int) error {
 		Shard: w.key.shard, Model: w.key.model, Client: w.key.client, After: w.read, Limit: size,
 	})
 	var payloads map[aitbc.JobID]job.Payload
+	var unread error // it delays the jobs at fault, when their turn comes, not the line
 	if err == nil {
-		payloads, err = d.deps.Store.Payloads(ctx, d.absent(found))
+		payloads, unread = d.deps.Store.Payloads(ctx, d.absent(found))
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -284,7 +285,7 @@ func (d *Dispatcher) readOn(ctx context.Context, w *window, size int) error {
 	} else {
 		d.look(w.key.model, w.key.client)
 	}
-	return nil
+	return unread
 }
 
 // absent gives the ids of jobs that have no entry.

@@ -124,6 +124,31 @@ func TestADeepJobMayBeClaimed(t *testing.T) {
 	})
 }
 
+// TestADeepLineIsRelievedToItsEnd: another replica serves all of it, and nothing of it is left here.
+func TestADeepLineIsRelievedToItsEnd(t *testing.T) {
+	deep(t, 9, func(t *testing.T, w *world, ids []aitbc.JobID) {
+		other := w.beside()
+		defer other.stop()
+		miner := other.connected(1, 4) // more than a window at once
+		for left := len(ids); left > 0; {
+			require.True(t, w.Waiting())
+			took, err := other.Relieve(t.Context(), []int32{1})
+			require.NoError(t, err)
+			require.NotEmpty(t, took[1])
+			require.NoError(t, w.Lost(t.Context(), took[1]))
+			pass(time.Second)
+			leases, _ := miner.got()
+			for _, h := range leases {
+				miner.finish(h)
+			}
+			left -= len(leases)
+			require.Equal(t, left, w.Stats().Waiting)
+		}
+		require.False(t, w.Waiting())
+		require.Empty(t, w.Stats().Live)
+	})
+}
+
 // What nobody can run keeps a client's other jobs for the model from nobody, however much of it there is.
 func TestJobsBehindAWindowThatNobodyCanServeAreFound(t *testing.T) {
 	inWorld(t, func(c *dispatch.Config) { c.Window = 2 }, func(t *testing.T, w *world) {
