@@ -105,12 +105,24 @@ func (c *Chain) Send(signer string, messages ...any) state.TxResult {
 // Sign gives the bytes of a transaction with these messages and the signer's next sequence.
 func (c *Chain) Sign(signer string, messages ...any) []byte {
 	c.t.Helper()
+	return c.tx(signer, messages).Sign(c.t)
+}
+
+// SignCompact gives the bytes of the same transaction with messages that inherit what they can.
+func (c *Chain) SignCompact(signer string, messages ...any) []byte {
+	c.t.Helper()
+	tx := c.tx(signer, messages)
+	tx.Compact = true
+	return tx.Sign(c.t)
+}
+
+func (c *Chain) tx(signer string, messages []any) Tx {
 	account, _ := c.State.Account(ID(signer))
 	tx := Tx{Signer: signer, Expires: c.Now().Add(time.Minute), Sequence: account.NextSequence}
 	for _, m := range messages {
 		tx.Messages = append(tx.Messages, Message(m))
 	}
-	return tx.Sign(c.t)
+	return tx
 }
 
 // One sends one message and gives its code.

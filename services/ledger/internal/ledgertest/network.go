@@ -88,6 +88,8 @@ type Tx struct {
 	Sequence uint64
 	ChainID  string
 	Messages []*ledgerv1.Message
+	// Compact says that messages inherit what they can.
+	Compact bool
 }
 
 // Sign gives the transaction's bytes.
@@ -96,6 +98,9 @@ func (x Tx) Sign(t testing.TB) []byte {
 	id := ID(x.Signer)
 	if x.ChainID == "" {
 		x.ChainID = ChainID
+	}
+	if x.Compact {
+		x.Messages = aitbc.Compact(x.Messages)
 	}
 	raw, _, err := aitbc.SignTx(Key(x.Signer), &ledgerv1.TxBody{
 		Version: aitbc.TxVersion, ChainId: x.ChainID, Signer: id[:], ExpiresUs: x.Expires.UnixMicro(),

@@ -74,7 +74,11 @@ func (b *Block) Apply(raw []byte) TxResult {
 		r := &result.Messages[i]
 		r.Kind, r.Job = kindOf(m)
 		mark := b.mark()
-		if no := b.dispatch(e, i, m, r.Kind); no != nil {
+		no := b.expand(e, m)
+		if no == nil {
+			no = b.dispatch(e, i, m, r.Kind)
+		}
+		if no != nil {
 			b.rollback(mark)
 			r.Code, r.Detail = no.code, no.detail
 			continue
@@ -82,6 +86,33 @@ func (b *Block) Apply(raw []byte) TxResult {
 		b.moved(mark, Movement{Kind: r.Kind, Job: r.Job, TxHash: e.hash, Message: i})
 	}
 	return result
+}
+
+// expand gives a message what it inherits from the one of its kind before it. Under rules that do not
+// know of it, the message is one that cannot be read, as for a program that has never heard of it.
+func (b *Block) expand(e *envelope, m *ledgerv1.Message) *refusal {
+	if b.base.params.RulesVersion < aitbc.RulesInherit {
+		if inherits(m) {
+			return malformed("a field that these rules do not know: inherits")
+		}
+		return nil
+	}
+	if err := e.expander.Expand(m); err != nil {
+		return malformed("%v", err)
+	}
+	return nil
+}
+
+// inherits reports whether the field is there, whatever it says.
+func inherits(m *ledgerv1.Message) bool {
+	switch v := m.GetMessage().(type) {
+	case *ledgerv1.Message_SubmitJob:
+		return v.SubmitJob.Inherits != nil //nolint:protogetter // nil: not set
+	case *ledgerv1.Message_RecordReceipt:
+		return v.RecordReceipt.Inherits != nil //nolint:protogetter // nil: not set
+	default:
+		return false
+	}
 }
 
 func (b *Block) dispatch(e *envelope, index int, m *ledgerv1.Message, kind string) *refusal {

@@ -86,8 +86,8 @@ func (s *script) message(c *ledgertest.Chain) any {
 	}
 }
 
-// play runs the script: each step is a block with a transaction of up to three messages, or time that
-// passes. The chain recounts the supply after each block and holds it to the postings.
+// play runs the script: each step is a block with a transaction of up to three messages, in their long
+// or their short form, or time that passes. The chain recounts the supply after each block and holds it to the postings.
 func (s *script) play(c *ledgertest.Chain) {
 	for range 24 {
 		if len(s.rest) == 0 {
@@ -97,12 +97,17 @@ func (s *script) play(c *ledgertest.Chain) {
 			c.Wait(time.Duration(s.byte()) * time.Second / 4)
 			continue
 		}
-		messages := make([]any, 1+s.below(3))
+		form := s.below(6)
+		messages := make([]any, 1+form%3)
+		sign := c.Sign
+		if form >= 3 {
+			sign = c.SignCompact
+		}
 		signer := s.who()
 		for i := range messages {
 			messages[i] = s.message(c)
 		}
-		c.Block(c.Sign(signer, messages...))
+		c.Block(sign(signer, messages...))
 	}
 }
 
@@ -112,6 +117,7 @@ func FuzzSequence(f *testing.F) {
 	c := ledgertest.NewChain(f, ledgertest.Genesis())
 	for kind := range byte(14) {
 		f.Add([]byte{1, 0, 1, 3, 1, 3, 3, 3, 3, kind, 3, 200, 9, 1, 0, 1, 3, 1, 3, 3, 3, 3, 10, 0, 255})
+		f.Add([]byte{1, 4, 1, 3, 1, 3, 3, 3, 3, kind, 1, 3, 1, 3, 3, 3, 3, kind})
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		through, stored := c.Fork(t), c.Fork(t)

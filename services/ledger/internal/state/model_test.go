@@ -215,13 +215,17 @@ func play(t *rapid.T, c *ledgertest.Chain, m *model) {
 	now := c.Now()
 	var want bool
 	var got ledgerv1.ResultCode
-	switch rapid.IntRange(0, 9).Draw(t, "part") {
+	switch rapid.IntRange(0, 10).Draw(t, "part") {
 	case 0, 1, 2:
 		want, got = playMoney(t, c, m)
 	case 3, 4, 5:
 		want, got = playJob(t, c, m)
 	case 6, 7, 8:
 		want, got = playRole(t, c, m)
+	case 9:
+		playBatch(t, c, m)
+		m.passed(now)
+		return
 	default:
 		c.Wait(time.Duration(rapid.Int64Range(1, 180_000_000).Draw(t, "wait us")) * time.Microsecond)
 		m.passed(time.UnixMicro(c.State.LedgerTimeUS()))
@@ -274,6 +278,32 @@ func playJob(t *rapid.T, c *ledgertest.Chain, m *model) (bool, ledgerv1.ResultCo
 		evidence := ledgertest.Work{Order: order, Miner: "miner", ComputeUS: now.UnixMicro()}.Evidence()
 		return m.slash(), c.One("client", evidence)
 	}
+}
+
+// playBatch makes and ends escrows by one transaction whose messages inherit what they can.
+func playBatch(t *rapid.T, c *ledgertest.Chain, m *model) {
+	var messages []any
+	var want, got []bool
+	for range rapid.IntRange(2, 6).Draw(t, "messages") {
+		n := rapid.IntRange(0, 5).Draw(t, "job")
+		order := ledgertest.Order(ledgertest.Job(n), c.Now())
+		if rapid.Bool().Draw(t, "escrow") {
+			order.MaxPrice = aitbc.Amount(rapid.Int64Range(1, 3).Draw(t, "max price")) * 1_000_000
+			messages = append(messages, ledgertest.Submit(order))
+			want = append(want, m.submit(n, order))
+			continue
+		}
+		if e, open := m.open[n]; open {
+			order = e.order
+		}
+		metered := rapid.Int64Range(0, 61_000_000).Draw(t, "metered")
+		messages = append(messages, receipt(order, metered))
+		want = append(want, m.pay(n, metered))
+	}
+	for _, r := range c.Block(c.SignCompact("operator", messages...))[0].Messages {
+		got = append(got, r.Code == ok)
+	}
+	require.Equal(t, want, got)
 }
 
 // playRole changes who may do what, by which key and by what rules.

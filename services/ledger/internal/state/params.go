@@ -43,7 +43,7 @@ type Params struct {
 }
 
 // RulesVersion is the newest rules that this program knows.
-const RulesVersion = rulesRunning
+const RulesVersion = aitbc.RulesInherit
 
 // rulesRunning is from when on receipts for running statements count.
 const rulesRunning = 2

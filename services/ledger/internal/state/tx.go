@@ -52,6 +52,8 @@ type envelope struct {
 	body      *ledgerv1.TxBody
 	signer    aitbc.AccountID
 	sequenced bool
+	// expander gives the messages what they inherit, in order.
+	expander aitbc.Expander
 }
 
 // openTx reads a transaction's bytes. The outer message must be in its one encoding: nobody but

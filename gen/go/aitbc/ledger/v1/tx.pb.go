@@ -1452,8 +1452,12 @@ type SubmitJob struct {
 	ClientSignature []byte `protobuf:"bytes,9,opt,name=client_signature,json=clientSignature,proto3" json:"client_signature,omitempty"`
 	// The client's public key, needed only while the ledger does not know it.
 	ClientPublicKey []byte `protobuf:"bytes,10,opt,name=client_public_key,json=clientPublicKey,proto3" json:"client_public_key,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Fields left out here because they are those of the SubmitJob before this one in the transaction, as
+	// that one says them or inherits them: bit n for field n. May be client, price, max_price,
+	// execution_limit, settle_by and expires. Known from rules_version 3 on.
+	Inherits      *uint32 `protobuf:"varint,11,opt,name=inherits,proto3,oneof" json:"inherits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubmitJob) Reset() {
@@ -1556,6 +1560,13 @@ func (x *SubmitJob) GetClientPublicKey() []byte {
 	return nil
 }
 
+func (x *SubmitJob) GetInherits() uint32 {
+	if x != nil && x.Inherits != nil {
+		return *x.Inherits
+	}
+	return 0
+}
+
 // RecordReceipt settles a job by an accepted statement: it pays the miner for the accepted time
 // and refunds the rest. The ledger rebuilds the signing bytes of lease, statement and acceptance
 // from these fields. The operator's signature of the transaction stands for its signatures of
@@ -1598,7 +1609,11 @@ type RecordReceipt struct {
 	Operator []byte `protobuf:"bytes,17,opt,name=operator,proto3" json:"operator,omitempty"`
 	// The statement is a running one: signed while the answer was made, under the tag of its own. Known
 	// from rules_version 2 on.
-	Running       *bool `protobuf:"varint,18,opt,name=running,proto3,oneof" json:"running,omitempty"`
+	Running *bool `protobuf:"varint,18,opt,name=running,proto3,oneof" json:"running,omitempty"`
+	// Fields left out here because they are those of the RecordReceipt before this one in the transaction,
+	// as that one says them or inherits them: bit n for field n. May be miner, model, model_digest, engine
+	// and operator. Known from rules_version 3 on.
+	Inherits      *uint32 `protobuf:"varint,19,opt,name=inherits,proto3,oneof" json:"inherits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1757,6 +1772,13 @@ func (x *RecordReceipt) GetRunning() bool {
 		return *x.Running
 	}
 	return false
+}
+
+func (x *RecordReceipt) GetInherits() uint32 {
+	if x != nil && x.Inherits != nil {
+		return *x.Inherits
+	}
+	return 0
 }
 
 // RefundJob asks for the whole escrow to go back. It is final after the refund window; a receipt
@@ -1927,7 +1949,7 @@ const file_aitbc_ledger_v1_tx_proto_rawDesc = "" +
 	"\x0fValidatorUpdate\x12\"\n" +
 	"\n" +
 	"public_key\x18\x01 \x01(\fB\x03\xe0A\x02R\tpublicKey\x12\x19\n" +
-	"\x05power\x18\x02 \x01(\x03B\x03\xe0A\x02R\x05power\"\xae\x03\n" +
+	"\x05power\x18\x02 \x01(\x03B\x03\xe0A\x02R\x05power\"\xe1\x03\n" +
 	"\tSubmitJob\x12\x1b\n" +
 	"\x06client\x18\x01 \x01(\fB\x03\xe0A\x02R\x06client\x12\x1a\n" +
 	"\x06job_id\x18\x02 \x01(\fB\x03\xe0A\x02R\x05jobId\x122\n" +
@@ -1941,7 +1963,9 @@ const file_aitbc_ledger_v1_tx_proto_rawDesc = "" +
 	"expires_us\x18\b \x01(\x03B\x03\xe0A\x02R\texpiresUs\x12.\n" +
 	"\x10client_signature\x18\t \x01(\fB\x03\xe0A\x01R\x0fclientSignature\x12/\n" +
 	"\x11client_public_key\x18\n" +
-	" \x01(\fB\x03\xe0A\x01R\x0fclientPublicKey\"\xcc\x05\n" +
+	" \x01(\fB\x03\xe0A\x01R\x0fclientPublicKey\x12$\n" +
+	"\binherits\x18\v \x01(\rB\x03\xe0A\x01H\x00R\binherits\x88\x01\x01B\v\n" +
+	"\t_inherits\"\xff\x05\n" +
 	"\rRecordReceipt\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\fB\x03\xe0A\x02R\x05jobId\x12\x1d\n" +
 	"\aattempt\x18\x02 \x01(\rB\x03\xe0A\x02R\aattempt\x12\x19\n" +
@@ -1963,9 +1987,11 @@ const file_aitbc_ledger_v1_tx_proto_rawDesc = "" +
 	"metered_us\x18\x0f \x01(\x03B\x03\xe0A\x02R\tmeteredUs\x126\n" +
 	"\x14acceptance_signature\x18\x10 \x01(\fB\x03\xe0A\x01R\x13acceptanceSignature\x12\x1f\n" +
 	"\boperator\x18\x11 \x01(\fB\x03\xe0A\x01R\boperator\x12\"\n" +
-	"\arunning\x18\x12 \x01(\bB\x03\xe0A\x01H\x00R\arunning\x88\x01\x01B\n" +
+	"\arunning\x18\x12 \x01(\bB\x03\xe0A\x01H\x00R\arunning\x88\x01\x01\x12$\n" +
+	"\binherits\x18\x13 \x01(\rB\x03\xe0A\x01H\x01R\binherits\x88\x01\x01B\n" +
 	"\n" +
-	"\b_running\"D\n" +
+	"\b_runningB\v\n" +
+	"\t_inherits\"D\n" +
 	"\tRefundJob\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\fB\x03\xe0A\x02R\x05jobId\x12\x1b\n" +
 	"\x06reason\x18\x02 \x01(\tB\x03\xe0A\x01R\x06reason*\x88\a\n" +
@@ -2085,6 +2111,7 @@ func file_aitbc_ledger_v1_tx_proto_init() {
 		(*Message_UpdateValidators)(nil),
 	}
 	file_aitbc_ledger_v1_tx_proto_msgTypes[12].OneofWrappers = []any{}
+	file_aitbc_ledger_v1_tx_proto_msgTypes[15].OneofWrappers = []any{}
 	file_aitbc_ledger_v1_tx_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
