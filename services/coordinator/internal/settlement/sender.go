@@ -1,6 +1,8 @@
 package settlement
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -171,8 +173,15 @@ func (s *sender) dispatch(ctx context.Context, head ledger.Head, entries []*entr
 		ExpiresUs: expires.UnixMicro(),
 		Messages:  make([]*ledgerv1.Message, len(entries)),
 	}
+	inherit := head.Params.GetRulesVersion() >= aitbc.RulesInherit
+	if inherit {
+		gather(entries)
+	}
 	for i, e := range entries {
 		body.Messages[i] = e.message
+	}
+	if inherit {
+		body.Messages = aitbc.Compact(body.Messages)
 	}
 	tx, hash, err := aitbc.SignTx(s.deps.Key, body)
 	if err != nil {
@@ -182,6 +191,23 @@ func (s *sender) dispatch(ctx context.Context, head ledger.Head, entries []*entr
 	f := &flight{hash: hash, tx: tx, entries: entries, expires: expires, again: time.Now().Add(s.config.ResendAfter)}
 	s.mirror.depart(f)
 	return s.broadcast(ctx, f)
+}
+
+// gather puts receipts of one model and miner side by side, so that they inherit most from one another.
+// They come before all else: what they refund may pay for the escrows, which stay in their order.
+func gather(entries []*entry) {
+	slices.SortStableFunc(entries, func(a, b *entry) int {
+		x, y := a.message.GetRecordReceipt(), b.message.GetRecordReceipt()
+		switch {
+		case x == nil && y == nil:
+			return 0
+		case x == nil:
+			return 1
+		case y == nil:
+			return -1
+		}
+		return cmp.Or(bytes.Compare(x.GetModelDigest(), y.GetModelDigest()), bytes.Compare(x.GetMiner(), y.GetMiner()))
+	})
 }
 
 // broadcast sends a flight's bytes, for the first time or again. A node that does not answer may

@@ -19,6 +19,7 @@ func (c *Chain) check(raw []byte, hash aitbc.Hash) *ctypes.ResultBroadcastTx {
 	if code != ok {
 		return &ctypes.ResultBroadcastTx{Code: uint32(code), Log: code.String()}
 	}
+	c.expand(body)
 	answer := &ledgerv1.GetTransactionResponse{}
 	for _, m := range body.GetMessages() {
 		code := c.message(aitbc.AccountID(body.GetSigner()), m, hash, true)
@@ -68,6 +69,7 @@ func (c *Chain) apply(raw []byte, hash aitbc.Hash) (ledgerv1.ResultCode, []*ledg
 	if code != ok {
 		return code, nil
 	}
+	c.inherited += c.expand(body)
 	signer := aitbc.AccountID(body.GetSigner())
 	if body.GetSequence() != 0 {
 		c.account(signer).NextSequence++
@@ -77,6 +79,22 @@ func (c *Chain) apply(raw []byte, hash aitbc.Hash) (ledgerv1.ResultCode, []*ledg
 		results[i] = &ledgerv1.MessageResult{Code: c.message(signer, m, hash, false)}
 	}
 	return ok, results
+}
+
+// expand gives the messages what they inherit, and says how many do. Those that cannot be read, or not by
+// these rules, are emptied: they are malformed.
+func (c *Chain) expand(body *ledgerv1.TxBody) (inherit int) {
+	var x aitbc.Expander
+	for _, m := range body.GetMessages() {
+		inherits := m.GetSubmitJob().GetInherits() | m.GetRecordReceipt().GetInherits()
+		if inherits != 0 {
+			inherit++
+		}
+		if (inherits != 0 && c.rules < aitbc.RulesInherit) || x.Expand(m) != nil {
+			m.Reset()
+		}
+	}
+	return inherit
 }
 
 // message applies one message, or says only how it would end.

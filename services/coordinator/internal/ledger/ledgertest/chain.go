@@ -68,6 +68,8 @@ type Chain struct {
 	after       func(Op) error
 	sizes       []int
 	broadcasts  int
+	rules       uint32
+	inherited   int
 }
 
 var _ ledger.Endpoint = (*Chain)(nil)
@@ -76,7 +78,7 @@ var _ ledger.Endpoint = (*Chain)(nil)
 // after Manual(true) only by Block.
 func New(chainID string) *Chain {
 	return &Chain{
-		id: chainID, clock: Genesis, height: 1,
+		id: chainID, clock: Genesis, height: 1, rules: aitbc.RulesInherit,
 		cache:       make(map[aitbc.Hash]bool),
 		txs:         make(map[aitbc.Hash]*ledgerv1.GetTransactionResponse),
 		accounts:    make(map[aitbc.AccountID]*ledgerv1.LedgerAccount),
@@ -110,6 +112,20 @@ func (c *Chain) Miner(key ed25519.PublicKey) {
 	defer c.mu.Unlock()
 	c.account(aitbc.AccountOf(key))
 	c.miners[aitbc.AccountOf(key)] = key
+}
+
+// Rules sets the ledger's rules_version.
+func (c *Chain) Rules(version uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rules = version
+}
+
+// Inherited counts the messages in blocks that left out what the one before says.
+func (c *Chain) Inherited() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inherited
 }
 
 // Hooks are asked before and after every call; an error takes the place of its answer. They may

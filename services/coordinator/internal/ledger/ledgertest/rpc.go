@@ -108,7 +108,7 @@ func (c *Chain) status() *ledgerv1.GetStatusResponse {
 			DefaultPriceUaitbc: 20_000, MinPriceUaitbc: 1, MaxPriceUaitbc: 1_000_000_000,
 			MinGraceUs: 120_000_000, MaxSettleAheadUs: 86_400_000_000,
 			RefundWindowUs: RefundWindow.Microseconds(), MaxExpiryAheadUs: maxExpiry.Microseconds(),
-			MaxBlockGapUs: 10_000_000, MinStakeUaitbc: 1_000_000,
+			MaxBlockGapUs: 10_000_000, MinStakeUaitbc: 1_000_000, RulesVersion: c.rules,
 		},
 	}
 }
