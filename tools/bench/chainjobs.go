@@ -87,7 +87,7 @@ func (p *papers) sign(key ed25519.PrivateKey, sequence uint64, messages ...*ledg
 	signer := accountOf(key)
 	tx, _, err := aitbc.SignTx(key, &ledgerv1.TxBody{
 		Version: aitbc.TxVersion, ChainId: p.chainID, Signer: signer[:],
-		ExpiresUs: time.Now().Add(jobExpiresIn).UnixMicro(), Sequence: sequence, Messages: messages,
+		ExpiresUs: time.Now().Add(jobExpiresIn).UnixMicro(), Sequence: sequence, Messages: aitbc.Compact(messages),
 	})
 	return tx, err
 }

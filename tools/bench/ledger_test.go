@@ -60,23 +60,40 @@ func TestAJobIsComparedWithATransactionOfThePeers(t *testing.T) {
 
 func TestABatchIsEscrowsAndTheirReceipts(t *testing.T) {
 	t.Parallel()
-	p := &papers{chainID: "c"}
-	for _, key := range []*ed25519.PrivateKey{&p.operator, &p.client, &p.miner} {
-		var err error
-		_, *key, err = ed25519.GenerateKey(nil)
-		require.NoError(t, err)
-	}
+	p := testPapers(t)
 	for _, signed := range []bool{false, true} {
 		w, err := p.batch(3, signed)
 		require.NoError(t, err)
 		require.Len(t, w, 2)
 		escrows, receipts := messages(t, w[0]), messages(t, w[1])
 		require.Len(t, escrows, 3)
+		require.Empty(t, receipts[2].GetRecordReceipt().GetMiner(), "it is the one before's")
 		for i, m := range escrows {
 			require.Equal(t, signed, len(m.GetSubmitJob().GetClientSignature()) > 0)
 			require.Equal(t, m.GetSubmitJob().GetJobId(), receipts[i].GetRecordReceipt().GetJobId())
 		}
 	}
+}
+
+func TestAJobOfABatchTakesFewBytes(t *testing.T) {
+	t.Parallel()
+	p := testPapers(t)
+	for most, signed := range map[int]bool{300: false, 380: true} {
+		w, err := p.batch(100, signed)
+		require.NoError(t, err)
+		require.Less(t, (len(w[0])+len(w[1]))/100, most)
+	}
+}
+
+func testPapers(t *testing.T) *papers {
+	t.Helper()
+	p := &papers{chainID: "aitbc-bench"}
+	for _, key := range []*ed25519.PrivateKey{&p.operator, &p.client, &p.miner} {
+		var err error
+		_, *key, err = ed25519.GenerateKey(nil)
+		require.NoError(t, err)
+	}
+	return p
 }
 
 func messages(t *testing.T, raw []byte) []*ledgerv1.Message {
