@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,8 +55,9 @@ func (p *printer) explainJob(x *aitbc.Explanation) {
 		p.row("", "", "", "")
 		p.row(fmt.Sprintf("Attempt %d", d.Attempt), "by "+d.By, fmt.Sprintf("%d eligible", d.Eligible), "")
 		for _, c := range d.Compared {
-			p.row("  "+c.MinerID.String(), score(c.Score), "", "")
+			p.row("  "+c.MinerID.String(), score(c.Score), chosenText(c.MinerID == d.MinerID), "")
 		}
+		p.others(d)
 	}
 	if w := x.Wait; w != nil {
 		p.row("", "", "", "")
@@ -66,6 +70,40 @@ func (p *printer) explainJob(x *aitbc.Explanation) {
 	p.row("Escrowed", coins(m.Escrowed), hashText(m.EscrowTx), "")
 	p.row("Paid", coins(m.Paid), accountText(m.PaidTo), meteredText(m))
 	p.row("Refunded", coins(m.Refunded), hashText(m.SettleTx), "")
+}
+
+// others prints why a decision was none of the other miners; those that were compared are there already.
+func (p *printer) others(d aitbc.Decision) {
+	if d.Others == nil {
+		p.row("  why none of the others: not remembered any more", "", "", "")
+		return
+	}
+	for _, c := range d.Others.Miners {
+		if c.Score == 0 {
+			p.row("  "+c.MinerID.String(), "", strings.Join(c.Obstacles, ", "), "")
+		}
+	}
+	if more := d.Others.Known - len(d.Others.Miners); more > 0 {
+		p.row(fmt.Sprintf("  and %d more; of all: %s", more, reasonsText(d.Others.Reasons)), "", "", "")
+	}
+}
+
+// reasonsText lists counts, the most frequent first.
+func reasonsText(counts map[string]int) string {
+	reasons := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+	for i, reason := range reasons {
+		reasons[i] = fmt.Sprintf("%d %s", counts[reason], reason)
+	}
+	return strings.Join(reasons, ", ")
+}
+
+func chosenText(chosen bool) string {
+	if chosen {
+		return "chosen"
+	}
+	return ""
 }
 
 // timeOfDay shows the milliseconds that tell steps apart.
@@ -138,4 +176,18 @@ func (p *printer) explainMiner(x *aitbc.MinerExplanation) {
 	for _, w := range x.Waiting {
 		p.row(strconv.Itoa(w.Jobs), w.Model, coins(w.PricePerSecond), strings.Join(w.Obstacles, ", "))
 	}
+	if len(x.Passed) > 0 {
+		p.row("", "", "", "")
+		p.row("WENT TO ANOTHER", "MODEL", "PRICE", "WHY")
+	}
+	for _, d := range x.Passed {
+		p.row(d.Time.Local().Format(timeOfDay), d.Model, coins(d.PricePerSecond), strings.Join(d.Reasons, ", ")+againstText(d))
+	}
+}
+
+func againstText(d aitbc.PassedDecision) string {
+	if d.Score == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %s against %s", score(d.Score), score(d.WinningScore))
 }

@@ -51,6 +51,17 @@ type Decision struct {
 	// best first.
 	Eligible int         `json:"eligible"`
 	Compared []Candidate `json:"compared"`
+	// Others are the miners that were not chosen; nil: what they were then is forgotten.
+	Others *Others `json:"others,omitempty"`
+}
+
+// Others are the miners that did not get a job when another got it.
+type Others struct {
+	// Known is how many there were; Reasons is how many of them each reason kept from the job.
+	Known   int            `json:"known"`
+	Reasons map[string]int `json:"reasons,omitempty"`
+	// Miners are the miners one by one, at most 100, with the reasons as their obstacles.
+	Miners []Candidate `json:"miners,omitempty"`
 }
 
 // Candidate is what one miner is to a job.
@@ -112,6 +123,18 @@ type MinerExplanation struct {
 	LastLost *LostDecision `json:"last_lost,omitempty"`
 	// Waiting are the jobs that wait, by kind.
 	Waiting []WaitingJobs `json:"waiting,omitempty"`
+	// Passed are the latest decisions that did not go to it, the last one first.
+	Passed []PassedDecision `json:"passed,omitempty"`
+}
+
+// PassedDecision is a decision that went to another miner, and why. A score of 0: it was not compared.
+type PassedDecision struct {
+	Time           time.Time `json:"at"`
+	Model          string    `json:"model"`
+	PricePerSecond Amount    `json:"price_per_second"`
+	Reasons        []string  `json:"reasons"`
+	Score          float64   `json:"score"`
+	WinningScore   float64   `json:"winning_score"`
 }
 
 // LostDecision is a decision that went to another miner.
@@ -167,20 +190,34 @@ func explanationOf(m *coordinatorv1.JobExplanation) (*Explanation, error) {
 		for _, c := range d.GetCompared() {
 			decision.Compared = append(decision.Compared, Candidate{MinerID: f.account("compared.miner_id", c.GetMinerId()), Score: c.GetScore()})
 		}
+		if o := d.GetOthers(); o != nil {
+			decision.Others = &Others{Known: int(o.GetKnown()), Reasons: countsOf(o.GetReasons()), Miners: f.candidates("others.miner_id", o.GetMiners())}
+		}
 		x.Decisions = append(x.Decisions, decision)
 	}
 	if w := m.GetWait(); w != nil {
-		x.Wait = &Wait{Queue: *queueOf(w.GetQueue()), Eligible: int(w.GetEligible()), Obstacles: map[string]int{}}
-		for _, o := range w.GetObstacles() {
-			x.Wait.Obstacles[o.GetObstacle()] = int(o.GetMiners())
-		}
-		for _, c := range w.GetMiners() {
-			x.Wait.Miners = append(x.Wait.Miners, Candidate{
-				MinerID: f.account("miners.miner_id", c.GetMinerId()), Score: c.GetScore(), Obstacles: c.GetObstacles(),
-			})
+		x.Wait = &Wait{
+			Queue: *queueOf(w.GetQueue()), Eligible: int(w.GetEligible()),
+			Obstacles: countsOf(w.GetObstacles()), Miners: f.candidates("miners.miner_id", w.GetMiners()),
 		}
 	}
 	return x, f.err()
+}
+
+func countsOf(messages []*coordinatorv1.ObstacleCount) map[string]int {
+	counts := make(map[string]int, len(messages))
+	for _, o := range messages {
+		counts[o.GetObstacle()] = int(o.GetMiners())
+	}
+	return counts
+}
+
+func (f *fieldReader) candidates(field string, messages []*coordinatorv1.MinerFinding) []Candidate {
+	var list []Candidate
+	for _, c := range messages {
+		list = append(list, Candidate{MinerID: f.account(field, c.GetMinerId()), Score: c.GetScore(), Obstacles: c.GetObstacles()})
+	}
+	return list
 }
 
 // queueOf reads a waiting job's place; nil stays nil.
@@ -216,6 +253,12 @@ func minerExplanationOf(m *coordinatorv1.MinerExplanation) (*MinerExplanation, e
 		x.Waiting = append(x.Waiting, WaitingJobs{
 			Model: w.GetModel(), PricePerSecond: f.amount("waiting.price_per_second", w.GetPricePerSecond()),
 			Jobs: int(w.GetJobs()), Obstacles: w.GetObstacles(),
+		})
+	}
+	for _, p := range m.GetPassed() {
+		x.Passed = append(x.Passed, PassedDecision{
+			Time: instant(p.GetAt()), Model: p.GetModel(), PricePerSecond: f.amount("passed.price_per_second", p.GetPricePerSecond()),
+			Reasons: p.GetReasons(), Score: p.GetScore(), WinningScore: p.GetWinningScore(),
 		})
 	}
 	return x, f.err()

@@ -207,6 +207,10 @@ func TestAnyReplicaAnswersForAnyJob(t *testing.T) {
 		require.Equal(t, "completed", whole.text("status"))
 		miners := callAt(t, "http://"+rest, http.MethodGet, "/v1/miners", nil, asClient()...)
 		require.Len(t, miners.Body["miners"], 1, rest)
+		explained := callAt(t, "http://"+rest, http.MethodGet, "/v1/jobs/"+id+":explain", nil, asClient()...)
+		require.Len(t, explained.Body["decisions"], 1, "%s tells what the one that chose remembers: %v", rest, explained.Body)
+		miner := callAt(t, "http://"+rest, http.MethodGet, "/v1/miners/"+whole.text("miner_id")+":explain", nil, asClient()...)
+		require.Equal(t, http.StatusOK, miner.Status, "%s: %v", rest, miner.Body)
 	}
 
 	waiting := seedJob()

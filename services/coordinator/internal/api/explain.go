@@ -87,7 +87,8 @@ func waitSummary(x dispatch.Explanation) string {
 	if !x.Job.Failure.IsZero() {
 		again = fmt.Sprintf(" again, after attempt %d failed (%s)", x.Job.Attempt, x.Job.Failure.Message)
 	}
-	eligible, counts := tally(x.Findings)
+	eligible, reasons := tally(x.Findings)
+	counts := countMessages(reasons)
 	switch {
 	case x.Place == nil:
 		return "it waits" + again + ", in the queue of another coordinator or about to enter this one's"
@@ -100,26 +101,38 @@ func waitSummary(x dispatch.Explanation) string {
 	}
 }
 
-// tally counts who could run a job, and what keeps the others from it, the most frequent first.
-func tally(findings []scheduler.Finding) (eligible int, counts []*coordinatorv1.ObstacleCount) {
-	byObstacle := map[string]*coordinatorv1.ObstacleCount{}
+// tally counts who could run a job, and what keeps the others from it.
+func tally(findings []scheduler.Finding) (eligible int, counts map[scheduler.Obstacle]int) {
+	counts = map[scheduler.Obstacle]int{}
 	for _, f := range findings {
 		if len(f.Obstacles) == 0 {
 			eligible++
 		}
 		for _, o := range f.Obstacles {
-			c := byObstacle[string(o)]
-			if c == nil {
-				c = &coordinatorv1.ObstacleCount{Obstacle: string(o)}
-				byObstacle[string(o)], counts = c, append(counts, c)
-			}
-			c.Miners++
+			counts[o]++
 		}
 	}
-	slices.SortFunc(counts, func(a, b *coordinatorv1.ObstacleCount) int {
+	return eligible, counts
+}
+
+// countMessages gives counts of obstacles, the most frequent first.
+func countMessages(counts map[scheduler.Obstacle]int) []*coordinatorv1.ObstacleCount {
+	var messages []*coordinatorv1.ObstacleCount
+	for o, n := range counts {
+		messages = append(messages, &coordinatorv1.ObstacleCount{Obstacle: string(o), Miners: int32(n)})
+	}
+	slices.SortFunc(messages, func(a, b *coordinatorv1.ObstacleCount) int {
 		return cmp.Or(cmp.Compare(b.GetMiners(), a.GetMiners()), cmp.Compare(a.GetObstacle(), b.GetObstacle()))
 	})
-	return eligible, counts
+	return messages
+}
+
+func findingMessages(findings []scheduler.Finding) []*coordinatorv1.MinerFinding {
+	messages := make([]*coordinatorv1.MinerFinding, len(findings))
+	for i, f := range findings {
+		messages[i] = &coordinatorv1.MinerFinding{MinerId: f.Miner.String(), Obstacles: words(f.Obstacles), Score: f.Score}
+	}
+	return messages
 }
 
 func waitMessage(x dispatch.Explanation) *coordinatorv1.JobWait {
@@ -127,13 +140,10 @@ func waitMessage(x dispatch.Explanation) *coordinatorv1.JobWait {
 		return nil
 	}
 	eligible, counts := tally(x.Findings)
-	message := &coordinatorv1.JobWait{Queue: queueMessage(*x.Place, true), Eligible: int32(eligible), Obstacles: counts}
-	for _, f := range x.Findings[:min(len(x.Findings), maxFindings)] {
-		message.Miners = append(message.Miners, &coordinatorv1.MinerFinding{
-			MinerId: f.Miner.String(), Obstacles: words(f.Obstacles), Score: f.Score,
-		})
+	return &coordinatorv1.JobWait{
+		Queue: queueMessage(*x.Place, true), Eligible: int32(eligible), Obstacles: countMessages(counts),
+		Miners: findingMessages(x.Findings[:min(len(x.Findings), maxFindings)]),
 	}
-	return message
 }
 
 // queueMessage is a waiting job's place; nil when it does not wait.
@@ -172,6 +182,11 @@ func decisionMessage(d dispatch.Decided) *coordinatorv1.JobDecision {
 	}
 	for _, c := range d.Choice.Compared {
 		message.Compared = append(message.Compared, &coordinatorv1.MinerScore{MinerId: c.Miner.String(), Score: c.Score})
+	}
+	if o := d.Others; o != nil {
+		message.Others = &coordinatorv1.JobDecisionOthers{
+			Known: int32(o.Known), Reasons: countMessages(o.Counts), Miners: findingMessages(o.Miners),
+		}
 	}
 	return message
 }
@@ -231,6 +246,11 @@ func MinerExplanationMessage(x dispatch.MinerExplanation) *coordinatorv1.MinerEx
 	for _, k := range x.Waiting {
 		message.Waiting = append(message.Waiting, &coordinatorv1.WaitingJobs{
 			Model: k.Model, PricePerSecond: k.Price.String(), Jobs: int32(k.Jobs), Obstacles: words(k.Obstacles),
+		})
+	}
+	for _, p := range x.Passed {
+		message.Passed = append(message.Passed, &coordinatorv1.PassedDecision{
+			At: stamp(p.At), Model: p.Model, PricePerSecond: p.Price.String(), Reasons: words(p.Obstacles), Score: p.Score, WinningScore: p.Winner,
 		})
 	}
 	return message

@@ -17,8 +17,12 @@ const (
 	// rememberedDecisions is of how many jobs the choices of their miners are remembered. A choice is
 	// no more than a sample of miners, so all of them are a few MB.
 	rememberedDecisions = 4096
-	// explainedKinds is of how many kinds of waiting jobs a miner is told.
-	explainedKinds = 100
+	// explainedKinds is of how many kinds of waiting jobs a miner is told, explainedPassed of how many
+	// decisions that did not go to it.
+	explainedKinds  = 100
+	explainedPassed = 20
+	// explainedMiners is how many of the miners that did not get a job are told one by one.
+	explainedMiners = 100
 )
 
 // Decided is the choice of an attempt's miner.
@@ -29,6 +33,10 @@ type Decided struct {
 	// Miner was chosen; Choice is how.
 	Miner  aitbc.AccountID
 	Choice scheduler.Choice
+	// Others are the miners that were not chosen, and why; nil: that is forgotten.
+	Others *scheduler.Others
+	// wanted is the job as it was when the miner was chosen.
+	wanted scheduler.Job
 }
 
 // Explanation is why a job is where it is.
@@ -56,13 +64,19 @@ func (d *Dispatcher) Explain(ctx context.Context, id aitbc.JobID) (Explanation, 
 		return x, err
 	}
 	x.Steps = x.Job.History(kept)
-	x.Decisions, _ = d.decided.Get(id)
-	if x.Job.Phase != job.Queued {
-		return x, nil
-	}
+	decided, _ := d.decided.Get(id)
 	now := clock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	for _, made := range decided {
+		if others, remembered := d.scheduler.ExplainChoice(made.wanted, made.Miner, made.Choice, explainedMiners); remembered {
+			made.Others = &others
+		}
+		x.Decisions = append(x.Decisions, made)
+	}
+	if x.Job.Phase != job.Queued {
+		return x, nil
+	}
 	if place, waits := d.place(now, &x.Job); waits {
 		x.Place, x.Findings = &place, d.scheduler.Explain(now, (&entry{job: x.Job}).schedulable())
 	}
@@ -80,7 +94,9 @@ func (d *Dispatcher) Place(j *job.Job) (scheduler.Place, bool) {
 func (d *Dispatcher) decide(now time.Time, j job.Job, decision scheduler.Decision) {
 	before, _ := d.decided.Get(j.ID)
 	slices.SortFunc(decision.Choice.Compared, func(a, b scheduler.Scored) int { return cmp.Compare(b.Score, a.Score) })
-	made := Decided{Attempt: j.Attempt + 1, At: now, Miner: decision.Miner, Choice: decision.Choice}
+	made := Decided{
+		Attempt: j.Attempt + 1, At: now, Miner: decision.Miner, Choice: decision.Choice, wanted: (&entry{job: j}).schedulable(),
+	}
 	// One that came to nothing is replaced. The slice is copied: readers may have it.
 	kept := slices.DeleteFunc(slices.Clone(before), func(b Decided) bool { return b.Attempt == made.Attempt })
 	d.decided.Add(j.ID, append(kept, made))
@@ -94,6 +110,8 @@ type MinerExplanation struct {
 	Obstacles []scheduler.Obstacle
 	// Waiting are the kinds of jobs that wait, with what keeps it from each.
 	Waiting []scheduler.Kind
+	// Passed are the latest decisions that did not go to it, the last one first.
+	Passed []scheduler.Passed
 }
 
 // ExplainMiner tells all about a miner. Errors: MINER_NOT_FOUND.
@@ -108,5 +126,6 @@ func (d *Dispatcher) ExplainMiner(id aitbc.AccountID) (MinerExplanation, error) 
 	}
 	x := MinerExplanation{Miner: d.view(m)}
 	x.Obstacles, x.Waiting = d.scheduler.ExplainMiner(now, id, explainedKinds)
+	x.Passed = d.scheduler.PassedBy(id, explainedPassed)
 	return x, nil
 }

@@ -177,6 +177,13 @@ func (w *world) Explain(_ context.Context, id aitbc.JobID) (dispatch.Explanation
 	x := dispatch.Explanation{Job: j, Steps: j.History(nil), Decisions: []dispatch.Decided{{
 		Attempt: 1, At: submittedAt, Miner: miner,
 		Choice: scheduler.Choice{By: scheduler.ByScore, Eligible: 2, Compared: []scheduler.Scored{{Miner: miner, Score: 0.5}}},
+		Others: &scheduler.Others{
+			Known: 2, Counts: map[scheduler.Obstacle]int{scheduler.Outscored: 1, scheduler.Full: 1, scheduler.Excluded: 1},
+			Miners: []scheduler.Finding{
+				{Miner: client, Obstacles: []scheduler.Obstacle{scheduler.Outscored}, Score: 0.4},
+				{Miner: stranger, Obstacles: []scheduler.Obstacle{scheduler.Excluded, scheduler.Full}},
+			},
+		},
 	}}}
 	if place, waits := w.Place(&j); waits {
 		x.Place = &place
@@ -191,6 +198,10 @@ func (w *world) ExplainMiner(id aitbc.AccountID) (dispatch.MinerExplanation, err
 			return dispatch.MinerExplanation{
 				Miner: m, Obstacles: []scheduler.Obstacle{scheduler.Full},
 				Waiting: []scheduler.Kind{{Model: "llama3.2:latest", Price: 20_000, Jobs: 7, Obstacles: []scheduler.Obstacle{scheduler.Full}}},
+				Passed: []scheduler.Passed{{
+					At: submittedAt, Model: "llama3.2:latest", Price: 20_000, Winner: 0.5,
+					Finding: scheduler.Finding{Miner: id, Obstacles: []scheduler.Obstacle{scheduler.Outscored}, Score: 0.4},
+				}},
 			}, nil
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -37,8 +38,11 @@ const (
 	pause    = 250 * time.Millisecond
 )
 
-// Unary passes a call on to the replica that has its job.
+// Unary passes a call on to the replica that has its job or its miner.
 func (m *Member) Unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if explain, ok := request.(*coordinatorv1.ExplainMinerRequest); ok {
+		return m.explainMiner(ctx, explain, handler)
+	}
 	answer := m.answers[info.FullMethod]
 	id, named := jobOf(request)
 	if answer == nil || !named || m.Alone() {
@@ -46,6 +50,9 @@ func (m *Member) Unary(ctx context.Context, request any, info *grpc.UnaryServerI
 	}
 	var response any
 	err := m.where(ctx, id, func(p *peer) (err error) {
+		if p == nil && info.FullMethod == coordinatorv1.JobService_ExplainJob_FullMethodName {
+			p = m.remembers(ctx, id)
+		}
 		if p == nil {
 			response, err = handler(ctx, request)
 			return err
@@ -55,6 +62,46 @@ func (m *Member) Unary(ctx context.Context, request any, info *grpc.UnaryServerI
 		return m.pass(ctx, p, info.FullMethod, request, message)
 	})
 	return response, err
+}
+
+// remembers gives the replica that had a job when that ended, and so remembers how its miners were chosen;
+// nil: this one, or it is gone with what it remembered.
+func (m *Member) remembers(ctx context.Context, id aitbc.JobID) *peer {
+	if auth.FromReplica(ctx) {
+		return nil
+	}
+	j, err := m.deps.Store.Job(ctx, id)
+	if err != nil {
+		return nil // the handler says what is wrong
+	}
+	p, _ := m.holder(j.Shard)
+	return p
+}
+
+// explainMiner answers where the miner has its session.
+func (m *Member) explainMiner(ctx context.Context, request *coordinatorv1.ExplainMinerRequest, handler grpc.UnaryHandler) (any, error) {
+	here, err := handler(ctx, request)
+	if err == nil || auth.FromReplica(ctx) || apierr.From(ctx, err).Reason != coordinatorv1.ErrorReason_ERROR_REASON_MINER_NOT_FOUND {
+		return here, err
+	}
+	p := m.minerAt(request.GetMinerId())
+	if p == nil {
+		return here, err
+	}
+	there := &coordinatorv1.ExplainMinerResponse{}
+	return there, m.pass(ctx, p, coordinatorv1.NetworkService_ExplainMiner_FullMethodName, request, there)
+}
+
+// minerAt gives the other replica that a miner is connected to; nil: none.
+func (m *Member) minerAt(id string) *peer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for replica, views := range m.miners {
+		if slices.ContainsFunc(views, func(v dispatch.MinerView) bool { return v.ID.String() == id }) {
+			return m.peers[replica]
+		}
+	}
+	return nil
 }
 
 // jobOf gives the job that a request is about.

@@ -64,6 +64,8 @@ type Store interface {
 	store.Cluster
 	// Shards gives the shards of those jobs that are not done.
 	Shards(ctx context.Context, ids []aitbc.JobID) (map[aitbc.JobID]int32, error)
+	// Job reads a job. Errors: store.ErrNotFound.
+	Job(ctx context.Context, id aitbc.JobID) (job.Job, error)
 }
 
 // Deps are what a Member needs; all of it is required.

@@ -25,6 +25,8 @@ type Choice struct {
 	Eligible int
 	// Compared are those of them that were looked at, in no order.
 	Compared []Scored
+	// Moment says when it was, for ExplainChoice; it has no meaning elsewhere.
+	Moment uint64
 }
 
 // Scored is a miner with its score for a job.

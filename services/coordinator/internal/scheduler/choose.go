@@ -21,7 +21,7 @@ func (s *Scheduler) eligible(j Job) int {
 	able := within(p.warm, j.Price) + within(p.cold, j.Price)
 	for i, id := range j.Excluded {
 		m := s.miners[id]
-		if m != nil && m.seated && len(m.obstaclesApart(j, Excluded)) == 0 && !slices.Contains(j.Excluded[:i], id) {
+		if m != nil && m.seated && m.obstacles(j)&^excluded == 0 && !slices.Contains(j.Excluded[:i], id) {
 			able--
 		}
 	}
@@ -34,7 +34,7 @@ func (s *Scheduler) choose(now time.Time, j Job) (*miner, Choice) {
 	p := s.pools[poolKey{model: j.Model, digest: j.Digest}]
 	candidates := s.sample(p.warm, j)
 	candidates = append(candidates, s.sample(p.cold, j)...)
-	choice := Choice{By: ByScore, Eligible: s.eligible(j), Compared: make([]Scored, len(candidates))}
+	choice := Choice{By: ByScore, Eligible: s.eligible(j), Compared: make([]Scored, len(candidates)), Moment: s.trail.passed}
 	var best *miner
 	var bestScore float64
 	for i, m := range candidates {

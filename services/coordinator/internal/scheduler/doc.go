@@ -15,5 +15,6 @@
 // reached its maximum. A decision costs O(log miners) plus a sample of bounded size; only when some
 // classes of a model can be placed and others cannot does it also pass over the waiting clients.
 //
-// Start with Scheduler in scheduler.go, then choose.go (which miner) and queue.go (which job).
+// Start with Scheduler in scheduler.go, then choose.go (which miner) and queue.go (which job); trail.go has
+// how a decision is explained later.
 package scheduler

@@ -8,10 +8,11 @@ import (
 	aitbc "github.com/aitbc/aitbc/clients/go"
 )
 
-// Obstacle is why a miner does not get a job now.
+// Obstacle is why a miner does not get a job.
 type Obstacle string
 
-// The obstacles. Those up to LowStake last until the miner changes; the others pass by themselves.
+// The obstacles. Those up to LowStake last until the miner changes; the next three pass by themselves.
+// The others keep from nothing: they say why a decision went to another.
 const (
 	NoModel     Obstacle = "no_model"
 	OtherDigest Obstacle = "other_digest"
@@ -22,9 +23,67 @@ const (
 	Away        Obstacle = "away"
 	Tripped     Obstacle = "tripped"
 	Full        Obstacle = "full"
+
+	// Outscored: it was compared, and another had the higher score.
+	Outscored Obstacle = "outscored"
+	// NotDrawn: it was not in the random sample that was compared.
+	NotDrawn Obstacle = "not_drawn"
+	// NewcomersTurn: it was compared, and the decision was one of the newcomers' share.
+	NewcomersTurn Obstacle = "newcomers_turn"
+	// Claimed: another's owner asked for the job.
+	Claimed Obstacle = "claimed"
 )
 
-// Finding is what keeps one miner from a job; no obstacles: nothing does, and Score is its score.
+// set is a set of obstacles, a bit each, in the order of all.
+type set uint16
+
+const (
+	noModel set = 1 << iota
+	otherDigest
+	priceFloor
+	excluded
+	draining
+	lowStake
+	away
+	tripped
+	full
+	outscored
+	notDrawn
+	newcomersTurn
+	claimed
+
+	passing = away | tripped | full
+
+	// obstacleKinds is how many obstacles there are.
+	obstacleKinds = 13
+)
+
+// all gives the obstacles in the order of a set's bits.
+func all() [obstacleKinds]Obstacle {
+	return [...]Obstacle{
+		NoModel, OtherDigest, PriceFloor, Excluded, Draining, LowStake, Away, Tripped, Full, Outscored, NotDrawn, NewcomersTurn, Claimed,
+	}
+}
+
+// words gives the obstacles of a set; nil: none.
+func (s set) words() []Obstacle {
+	var words []Obstacle
+	for i, word := range all() {
+		if s&(1<<i) != 0 {
+			words = append(words, word)
+		}
+	}
+	return words
+}
+
+func (s *set) add(is bool, o set) {
+	if is {
+		*s |= o
+	}
+}
+
+// Finding is what keeps one miner from a job; no obstacles: nothing does. Score is its score, where it
+// is known.
 type Finding struct {
 	Miner     aitbc.AccountID
 	Obstacles []Obstacle
@@ -44,7 +103,7 @@ func (s *Scheduler) Explain(now time.Time, j Job) []Finding {
 		if m.gone {
 			continue
 		}
-		f := Finding{Miner: m.ID, Obstacles: m.obstacles(j)}
+		f := Finding{Miner: m.ID, Obstacles: m.obstacles(j).words()}
 		if len(f.Obstacles) == 0 {
 			f.Score = s.score(m, j)
 		}
@@ -52,6 +111,89 @@ func (s *Scheduler) Explain(now time.Time, j Job) []Finding {
 	}
 	slices.SortFunc(findings, func(a, b Finding) int { return compareIDs(a.Miner, b.Miner) })
 	return findings
+}
+
+// Others are the miners that did not get a job when another got it.
+type Others struct {
+	// Known is how many there were; Counts is how many of them each obstacle kept from the job.
+	Known  int
+	Counts map[Obstacle]int
+	// Miners are the first of them by id.
+	Miners []Finding
+}
+
+// ExplainChoice says why each miner but the winner that was known when a job's miner was chosen did not
+// get it, and names the first of them, at most so many. False: what they were then is forgotten. It looks
+// at every miner, and at what has changed of them since.
+func (s *Scheduler) ExplainChoice(j Job, winner aitbc.AccountID, c Choice, most int) (Others, bool) {
+	were, remembered := s.trail.back(c.Moment)
+	if !remembered {
+		return Others{}, false
+	}
+	type lost struct {
+		id  aitbc.AccountID
+		why set
+	}
+	var losers []lost
+	var counts [obstacleKinds]int
+	add := func(id aitbc.AccountID, was condition) {
+		if !was.known || id == winner {
+			return
+		}
+		why := c.lostBy(id, was, j)
+		losers = append(losers, lost{id, why})
+		for i := range counts {
+			counts[i] += int(why >> i & 1)
+		}
+	}
+	for id, was := range were {
+		add(id, was)
+	}
+	for id, m := range s.miners {
+		if _, changed := were[id]; !changed {
+			add(id, m.condition())
+		}
+	}
+	slices.SortFunc(losers, func(a, b lost) int { return compareIDs(a.id, b.id) })
+	others := Others{Known: len(losers), Counts: map[Obstacle]int{}}
+	for i, word := range all() {
+		if counts[i] > 0 {
+			others.Counts[word] = counts[i]
+		}
+	}
+	for _, l := range losers[:min(len(losers), most)] {
+		others.Miners = append(others.Miners, c.finding(l.id, l.why))
+	}
+	return others, true
+}
+
+// lostBy says why the choice was not this miner.
+func (c Choice) lostBy(id aitbc.AccountID, was condition, j Job) set {
+	why := was.obstacles(id, j)
+	switch {
+	case why != 0:
+		return why
+	case c.By == ByClaim:
+		return claimed
+	case c.place(id) < 0:
+		return notDrawn
+	case c.By == ByNewcomer:
+		return newcomersTurn
+	}
+	return outscored
+}
+
+// place gives where in Compared a miner is; negative: it was not compared.
+func (c Choice) place(id aitbc.AccountID) int {
+	return slices.IndexFunc(c.Compared, func(s Scored) bool { return s.Miner == id })
+}
+
+func (c Choice) finding(id aitbc.AccountID, why set) Finding {
+	f := Finding{Miner: id, Obstacles: why.words()}
+	if i := c.place(id); i >= 0 {
+		f.Score = c.Compared[i].Score
+	}
+	return f
 }
 
 // Kind is waiting jobs that are alike for the choice of a miner.
@@ -74,20 +216,20 @@ func (s *Scheduler) ExplainMiner(now time.Time, id aitbc.AccountID, most int) (o
 	}
 	for _, q := range s.queues {
 		for _, c := range q.classes {
-			kinds = append(kinds, Kind{Model: q.model, Price: c.key.price, Jobs: c.jobs, Obstacles: m.obstacles(c.example)})
+			kinds = append(kinds, Kind{Model: q.model, Price: c.key.price, Jobs: c.jobs, Obstacles: m.obstacles(c.example).words()})
 		}
 	}
 	slices.SortFunc(kinds, func(a, b Kind) int {
 		return cmp.Or(cmp.Compare(b.Jobs, a.Jobs), cmp.Compare(a.Model, b.Model), cmp.Compare(a.Price, b.Price))
 	})
-	return m.ownObstacles(), kinds[:min(len(kinds), most)]
+	return m.ownObstacles().words(), kinds[:min(len(kinds), most)]
 }
 
 // Hopeful reports whether some known miner may run the job, now or when what keeps it has passed
 // by itself. It looks at every miner.
 func (s *Scheduler) Hopeful(j Job) bool {
 	for _, m := range s.miners {
-		if !m.gone && len(m.obstaclesApart(j, Away, Tripped, Full)) == 0 {
+		if !m.gone && m.obstacles(j)&^passing == 0 {
 			return true
 		}
 	}
@@ -108,42 +250,24 @@ func (s *Scheduler) Has(model string, digest aitbc.Hash) bool {
 	return false
 }
 
-func (m *miner) obstaclesApart(j Job, apart ...Obstacle) []Obstacle {
-	return slices.DeleteFunc(m.obstacles(j), func(o Obstacle) bool { return slices.Contains(apart, o) })
-}
+func (m *miner) obstacles(j Job) set { return m.condition().obstacles(m.ID, j) }
 
-func (m *miner) obstacles(j Job) []Obstacle {
-	var found []Obstacle
-	add := func(is bool, o Obstacle) {
-		if is {
-			found = append(found, o)
-		}
-	}
-	model, has := m.models[j.Model]
-	add(!has, NoModel)
-	add(has && !j.Digest.IsZero() && model.Digest != j.Digest, OtherDigest)
-	add(m.Floor > j.Price, PriceFloor)
-	add(slices.Contains(j.Excluded, m.ID), Excluded)
-	return append(found, m.ownObstacles()...)
+func (c condition) obstacles(id aitbc.AccountID, j Job) set {
+	found := c.own
+	model, has := c.models[j.Model]
+	found.add(!has, noModel)
+	found.add(has && !j.Digest.IsZero() && model.Digest != j.Digest, otherDigest)
+	found.add(c.floor > j.Price, priceFloor)
+	found.add(slices.Contains(j.Excluded, id), excluded)
+	return found
 }
 
 // ownObstacles are those that keep the miner from any job.
-func (m *miner) ownObstacles() []Obstacle {
-	var found []Obstacle
-	if m.Draining {
-		found = append(found, Draining)
-	}
-	if m.Understaked {
-		found = append(found, LowStake)
-	}
-	if m.Away {
-		found = append(found, Away)
-	}
-	if m.breaker == open {
-		found = append(found, Tripped)
-	}
-	if len(found) == 0 && m.free() <= 0 {
-		found = append(found, Full)
-	}
+func (m *miner) ownObstacles() (found set) {
+	found.add(m.Draining, draining)
+	found.add(m.Understaked, lowStake)
+	found.add(m.Away, away)
+	found.add(m.breaker == open, tripped)
+	found.add(found == 0 && m.free() <= 0, full)
 	return found
 }

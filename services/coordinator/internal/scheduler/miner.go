@@ -46,11 +46,12 @@ const (
 
 type miner struct {
 	Miner
-	models map[string]Model
+	*offer
 	gone   bool          // not known any more, but remembered
 	place  *list.Element // in Scheduler.past while gone
 	held   int
-	seated bool // it is in the pools
+	seated bool      // it is in the pools
+	noted  condition // what it is by the trail
 
 	reputation   float64
 	jobs         int // finished or failed by its fault
@@ -71,8 +72,10 @@ const newcomerReputation = 0.5
 func (s *Scheduler) miner(id aitbc.AccountID) *miner {
 	m := s.miners[id]
 	if m == nil {
-		m = &miner{Miner: Miner{ID: id, Away: true}, reputation: newcomerReputation}
+		m = &miner{Miner: Miner{ID: id, Away: true}, offer: &offer{}, reputation: newcomerReputation}
+		m.noted.offer = m.offer
 		s.miners[id] = m
+		s.trail.follow(m)
 	}
 	return m
 }
@@ -84,10 +87,7 @@ func (s *Scheduler) SetMiner(described Miner) {
 	s.unseat(m)
 	s.count(m, -1)
 	m.Miner = described
-	m.models = make(map[string]Model, len(described.Models))
-	for _, model := range described.Models {
-		m.models[model.Name] = model
-	}
+	m.offer = m.offer.renewed(described)
 	s.count(m, 1)
 	if m.gone {
 		m.gone = false
@@ -104,8 +104,9 @@ func (s *Scheduler) DropMiner(id aitbc.AccountID) {
 	}
 	s.unseat(m)
 	s.count(m, -1)
-	m.models, m.Models = nil, nil
+	m.offer, m.Models = &offer{}, nil
 	m.gone = true
+	s.trail.follow(m)
 	m.place = s.past.PushBack(id)
 	s.trim()
 }
@@ -146,11 +147,13 @@ func (m *miner) free() int {
 	return slots - m.held - m.Busy
 }
 
-// index puts the miner into the pools or takes it out, as its free slots want it.
+// index puts the miner into the pools or takes it out, as its free slots want it. It comes after every
+// change of a miner.
 func (s *Scheduler) index(m *miner) {
 	if m.free() > 0 {
 		s.seat(m)
 	} else {
 		s.unseat(m)
 	}
+	s.trail.follow(m)
 }

@@ -97,11 +97,46 @@ func drawJob(t *rapid.T, n int) scheduler.Job {
 	return j
 }
 
+// remembered is a decision, with what every miner was to its job just before.
+type remembered struct {
+	job      scheduler.Job
+	decision scheduler.Decision
+	findings []scheduler.Finding
+}
+
+// check holds what the scheduler says later of the decision to what was so then.
+func (r remembered) check(t *rapid.T, s *scheduler.Scheduler) {
+	told, there := s.ExplainChoice(r.job, r.decision.Miner, r.decision.Choice, 100)
+	require.True(t, there)
+	others := slices.DeleteFunc(slices.Clone(r.findings), func(f scheduler.Finding) bool { return f.Miner == r.decision.Miner })
+	require.Len(t, told.Miners, len(others))
+	require.Len(t, told.Miners, told.Known)
+	able := 1
+	for i, f := range told.Miners {
+		require.Equal(t, others[i].Miner, f.Miner)
+		if len(others[i].Obstacles) > 0 {
+			require.Equal(t, others[i].Obstacles, f.Obstacles)
+			continue
+		}
+		able++
+		require.Len(t, f.Obstacles, 1)
+		compared := slices.ContainsFunc(r.decision.Choice.Compared, func(c scheduler.Scored) bool { return c.Miner == f.Miner })
+		want := []scheduler.Obstacle{scheduler.NotDrawn}
+		if compared {
+			want = []scheduler.Obstacle{scheduler.Outscored, scheduler.NewcomersTurn}
+			require.InDelta(t, others[i].Score, f.Score, 0)
+		}
+		require.Contains(t, want, f.Obstacles[0])
+	}
+	require.Equal(t, r.decision.Choice.Eligible, able)
+}
+
 func TestTheSchedulerFollowsItsRules(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		s := newScheduler(t, func(c *scheduler.Config) { c.Sample, c.NewcomerShare = 1, 0.5 })
 		w := &world{map[aitbc.JobID]scheduler.Job{}, map[aitbc.JobID]aitbc.AccountID{}, map[aitbc.JobID]scheduler.Job{}, map[aitbc.AccountID]scheduler.Miner{}}
+		var past []remembered
 		some := func(label string) aitbc.JobID { return jobID(rapid.IntRange(0, max(len(w.jobs), 1)).Draw(rt, label)) }
 		rt.Repeat(map[string]func(*rapid.T){
 			"enqueue": func(rt *rapid.T) {
@@ -146,6 +181,23 @@ func TestTheSchedulerFollowsItsRules(t *testing.T) {
 				require.LessOrEqual(rt, len(decisions), maximum)
 				w.check(rt, decisions)
 				require.True(rt, len(decisions) == maximum || !w.idle(), "a job waits although it could run")
+			},
+			"next one, to be explained": func(rt *rapid.T) {
+				then := map[aitbc.JobID]remembered{}
+				for id, j := range w.waiting {
+					then[id] = remembered{job: j, findings: s.Explain(start, j)}
+				}
+				for _, d := range s.Next(start, 1) {
+					r := then[d.Job]
+					r.decision = d
+					past = append(past, r)
+					w.check(rt, []scheduler.Decision{d})
+				}
+			},
+			"explain": func(rt *rapid.T) {
+				for _, r := range past {
+					r.check(rt, s)
+				}
 			},
 			"": func(rt *rapid.T) { require.Equal(rt, len(w.waiting), s.Waiting()) },
 		})

@@ -57,6 +57,8 @@ type Scheduler struct {
 	// again, or a little earlier; zero: there is none.
 	trips    map[*miner]struct{}
 	tripsEnd time.Time
+	trail    trail
+	recent   recent
 
 	waiting map[aitbc.JobID]*waiting
 	held    map[aitbc.JobID]*miner
@@ -149,6 +151,7 @@ func (s *Scheduler) hand(now time.Time, w *waiting, m *miner, choice Choice) Dec
 }
 
 func (s *Scheduler) give(now time.Time, j Job, m *miner, choice Choice) Decision {
+	s.recent.add(passed{at: now, job: j, winner: m.ID, choice: choice})
 	s.hold(j.ID, m)
 	s.tick(now, j.Model)
 	return Decision{Job: j.ID, Miner: m.ID, Digest: m.models[j.Model].Digest, Choice: choice}
@@ -176,10 +179,10 @@ func (s *Scheduler) Claim(now time.Time, id aitbc.JobID, by aitbc.AccountID) (De
 	if m == nil || m.gone {
 		return Decision{}, []Obstacle{Away}, false
 	}
-	if obstacles := m.obstacles(w.job); len(obstacles) > 0 {
-		return Decision{}, obstacles, false
+	if obstacles := m.obstacles(w.job); obstacles != 0 {
+		return Decision{}, obstacles.words(), false
 	}
-	choice := Choice{By: ByClaim, Eligible: s.eligible(w.job), Compared: []Scored{{Miner: m.ID, Score: s.score(m, w.job)}}}
+	choice := Choice{By: ByClaim, Eligible: s.eligible(w.job), Compared: []Scored{{Miner: m.ID, Score: s.score(m, w.job)}}, Moment: s.trail.passed}
 	return s.hand(now, w, m, choice), nil, true
 }
 

@@ -88,7 +88,10 @@ func TestAJobGoesToAMinerThatMayRunIt(t *testing.T) {
 			findings := s.Explain(start, j)
 			decisions := s.Next(start, 10)
 			if c.obstacle == "" {
-				choice := scheduler.Choice{By: scheduler.ByScore, Eligible: 1, Compared: []scheduler.Scored{{Miner: m.ID, Score: findings[0].Score}}}
+				require.Len(t, decisions, 1)
+				choice := scheduler.Choice{
+					By: scheduler.ByScore, Eligible: 1, Compared: []scheduler.Scored{{Miner: m.ID, Score: findings[0].Score}}, Moment: decisions[0].Choice.Moment,
+				}
 				require.Equal(t, []scheduler.Decision{{Job: j.ID, Miner: m.ID, Digest: digest(1), Choice: choice}}, decisions)
 				require.Empty(t, findings[0].Obstacles)
 				require.Positive(t, findings[0].Score)

@@ -38,8 +38,8 @@ type JobExplanation struct {
 	Summary string `protobuf:"bytes,4,opt,name=summary,proto3" json:"summary,omitempty"`
 	// Every state the job came to, oldest first.
 	Steps []*JobStep `protobuf:"bytes,5,rep,name=steps,proto3" json:"steps,omitempty"`
-	// How the miner of each attempt was chosen. Kept in the memory of the coordinator that chose, for
-	// its latest jobs: empty after a restart.
+	// How the miner of each attempt was chosen, and why it was none of the others. Kept in the memory of the
+	// coordinator that chose, for its latest jobs: empty after a restart.
 	Decisions []*JobDecision `protobuf:"bytes,6,rep,name=decisions,proto3" json:"decisions,omitempty"`
 	// What the job waits for; unset unless its phase is queued.
 	Wait *JobWait `protobuf:"bytes,7,opt,name=wait,proto3" json:"wait,omitempty"`
@@ -251,7 +251,10 @@ type JobDecision struct {
 	// How many miners with a free slot could have run it.
 	Eligible int32 `protobuf:"varint,5,opt,name=eligible,proto3" json:"eligible,omitempty"`
 	// Those of them that were compared, the best first. docs/scheduling.md has the formula.
-	Compared      []*MinerScore `protobuf:"bytes,6,rep,name=compared,proto3" json:"compared,omitempty"`
+	Compared []*MinerScore `protobuf:"bytes,6,rep,name=compared,proto3" json:"compared,omitempty"`
+	// The other miners that were known then, and why it was none of them; unset: what they were then is
+	// not remembered any more.
+	Others        *JobDecisionOthers `protobuf:"bytes,7,opt,name=others,proto3" json:"others,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -328,6 +331,81 @@ func (x *JobDecision) GetCompared() []*MinerScore {
 	return nil
 }
 
+func (x *JobDecision) GetOthers() *JobDecisionOthers {
+	if x != nil {
+		return x.Others
+	}
+	return nil
+}
+
+// JobDecisionOthers are the miners that did not get a job when another got it.
+type JobDecisionOthers struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many there were.
+	Known int32 `protobuf:"varint,1,opt,name=known,proto3" json:"known,omitempty"`
+	// How many of them each reason kept from the job, the most frequent first. The reasons are the
+	// obstacles of ObstacleCount, as they were then; for one that could have run the job `outscored` (it
+	// was compared, and the chosen one had the higher score), `not_drawn` (it was not in the random sample
+	// that was compared), `newcomers_turn` (it was compared, and the decision was one of the newcomers'
+	// share) or `claimed` (another's owner asked for this job).
+	Reasons []*ObstacleCount `protobuf:"bytes,2,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// They one by one, by id, with their scores if they were compared; at most 100.
+	Miners        []*MinerFinding `protobuf:"bytes,3,rep,name=miners,proto3" json:"miners,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobDecisionOthers) Reset() {
+	*x = JobDecisionOthers{}
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobDecisionOthers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobDecisionOthers) ProtoMessage() {}
+
+func (x *JobDecisionOthers) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobDecisionOthers.ProtoReflect.Descriptor instead.
+func (*JobDecisionOthers) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *JobDecisionOthers) GetKnown() int32 {
+	if x != nil {
+		return x.Known
+	}
+	return 0
+}
+
+func (x *JobDecisionOthers) GetReasons() []*ObstacleCount {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *JobDecisionOthers) GetMiners() []*MinerFinding {
+	if x != nil {
+		return x.Miners
+	}
+	return nil
+}
+
 // MinerScore is a miner's score for a job.
 type MinerScore struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -341,7 +419,7 @@ type MinerScore struct {
 
 func (x *MinerScore) Reset() {
 	*x = MinerScore{}
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[3]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -353,7 +431,7 @@ func (x *MinerScore) String() string {
 func (*MinerScore) ProtoMessage() {}
 
 func (x *MinerScore) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[3]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -366,7 +444,7 @@ func (x *MinerScore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MinerScore.ProtoReflect.Descriptor instead.
 func (*MinerScore) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{3}
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *MinerScore) GetMinerId() string {
@@ -396,7 +474,7 @@ type JobQueue struct {
 
 func (x *JobQueue) Reset() {
 	*x = JobQueue{}
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[4]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -408,7 +486,7 @@ func (x *JobQueue) String() string {
 func (*JobQueue) ProtoMessage() {}
 
 func (x *JobQueue) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[4]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -421,7 +499,7 @@ func (x *JobQueue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobQueue.ProtoReflect.Descriptor instead.
 func (*JobQueue) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{4}
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *JobQueue) GetPosition() int32 {
@@ -455,7 +533,7 @@ type JobWait struct {
 
 func (x *JobWait) Reset() {
 	*x = JobWait{}
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[5]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -467,7 +545,7 @@ func (x *JobWait) String() string {
 func (*JobWait) ProtoMessage() {}
 
 func (x *JobWait) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[5]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -480,7 +558,7 @@ func (x *JobWait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobWait.ProtoReflect.Descriptor instead.
 func (*JobWait) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{5}
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *JobWait) GetQueue() *JobQueue {
@@ -525,7 +603,7 @@ type ObstacleCount struct {
 
 func (x *ObstacleCount) Reset() {
 	*x = ObstacleCount{}
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[6]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -537,7 +615,7 @@ func (x *ObstacleCount) String() string {
 func (*ObstacleCount) ProtoMessage() {}
 
 func (x *ObstacleCount) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[6]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -550,7 +628,7 @@ func (x *ObstacleCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObstacleCount.ProtoReflect.Descriptor instead.
 func (*ObstacleCount) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{6}
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ObstacleCount) GetObstacle() string {
@@ -582,7 +660,7 @@ type MinerFinding struct {
 
 func (x *MinerFinding) Reset() {
 	*x = MinerFinding{}
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[7]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -594,7 +672,7 @@ func (x *MinerFinding) String() string {
 func (*MinerFinding) ProtoMessage() {}
 
 func (x *MinerFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[7]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -607,7 +685,7 @@ func (x *MinerFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MinerFinding.ProtoReflect.Descriptor instead.
 func (*MinerFinding) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{7}
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *MinerFinding) GetMinerId() string {
@@ -659,7 +737,7 @@ type JobMoney struct {
 
 func (x *JobMoney) Reset() {
 	*x = JobMoney{}
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[8]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +749,7 @@ func (x *JobMoney) String() string {
 func (*JobMoney) ProtoMessage() {}
 
 func (x *JobMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[8]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +762,7 @@ func (x *JobMoney) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobMoney.ProtoReflect.Descriptor instead.
 func (*JobMoney) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{8}
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *JobMoney) GetEscrowed() string {
@@ -776,14 +854,17 @@ type MinerExplanation struct {
 	// The last decision that it lost; unset: none.
 	LastLost *LostDecision `protobuf:"bytes,11,opt,name=last_lost,json=lastLost,proto3" json:"last_lost,omitempty"`
 	// The jobs that wait, by what decides who may run them; at most 100 kinds.
-	Waiting       []*WaitingJobs `protobuf:"bytes,12,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	Waiting []*WaitingJobs `protobuf:"bytes,12,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	// The latest decisions that did not go to it, the last one first; at most 20, of the last 64 that this
+	// coordinator made.
+	Passed        []*PassedDecision `protobuf:"bytes,13,rep,name=passed,proto3" json:"passed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MinerExplanation) Reset() {
 	*x = MinerExplanation{}
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[9]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -795,7 +876,7 @@ func (x *MinerExplanation) String() string {
 func (*MinerExplanation) ProtoMessage() {}
 
 func (x *MinerExplanation) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[9]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -808,7 +889,7 @@ func (x *MinerExplanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MinerExplanation.ProtoReflect.Descriptor instead.
 func (*MinerExplanation) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{9}
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *MinerExplanation) GetMinerId() string {
@@ -895,6 +976,104 @@ func (x *MinerExplanation) GetWaiting() []*WaitingJobs {
 	return nil
 }
 
+func (x *MinerExplanation) GetPassed() []*PassedDecision {
+	if x != nil {
+		return x.Passed
+	}
+	return nil
+}
+
+// PassedDecision is a decision that went to another miner, and why.
+type PassedDecision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When.
+	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	// The job's model.
+	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	// Its price of a compute second, as coin text.
+	PricePerSecond string `protobuf:"bytes,3,opt,name=price_per_second,json=pricePerSecond,proto3" json:"price_per_second,omitempty"`
+	// Why it was not this miner, as in JobDecisionOthers.
+	Reasons []string `protobuf:"bytes,4,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// This miner's score; 0: it was not compared.
+	Score float64 `protobuf:"fixed64,5,opt,name=score,proto3" json:"score,omitempty"`
+	// The score of the one that got the job.
+	WinningScore  float64 `protobuf:"fixed64,6,opt,name=winning_score,json=winningScore,proto3" json:"winning_score,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PassedDecision) Reset() {
+	*x = PassedDecision{}
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PassedDecision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PassedDecision) ProtoMessage() {}
+
+func (x *PassedDecision) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PassedDecision.ProtoReflect.Descriptor instead.
+func (*PassedDecision) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *PassedDecision) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *PassedDecision) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *PassedDecision) GetPricePerSecond() string {
+	if x != nil {
+		return x.PricePerSecond
+	}
+	return ""
+}
+
+func (x *PassedDecision) GetReasons() []string {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *PassedDecision) GetScore() float64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *PassedDecision) GetWinningScore() float64 {
+	if x != nil {
+		return x.WinningScore
+	}
+	return 0
+}
+
 // LostDecision is a decision that went to another miner.
 type LostDecision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -910,7 +1089,7 @@ type LostDecision struct {
 
 func (x *LostDecision) Reset() {
 	*x = LostDecision{}
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[10]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -922,7 +1101,7 @@ func (x *LostDecision) String() string {
 func (*LostDecision) ProtoMessage() {}
 
 func (x *LostDecision) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[10]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -935,7 +1114,7 @@ func (x *LostDecision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostDecision.ProtoReflect.Descriptor instead.
 func (*LostDecision) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{10}
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LostDecision) GetAt() *timestamppb.Timestamp {
@@ -976,7 +1155,7 @@ type WaitingJobs struct {
 
 func (x *WaitingJobs) Reset() {
 	*x = WaitingJobs{}
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[11]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -988,7 +1167,7 @@ func (x *WaitingJobs) String() string {
 func (*WaitingJobs) ProtoMessage() {}
 
 func (x *WaitingJobs) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[11]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1001,7 +1180,7 @@ func (x *WaitingJobs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitingJobs.ProtoReflect.Descriptor instead.
 func (*WaitingJobs) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{11}
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WaitingJobs) GetModel() string {
@@ -1053,14 +1232,19 @@ const file_aitbc_coordinator_v1_explain_proto_rawDesc = "" +
 	"\aattempt\x18\x04 \x01(\x05B\x03\xe0A\x03R\aattempt\x12\x1e\n" +
 	"\bminer_id\x18\x05 \x01(\tB\x03\xe0A\x03R\aminerId\x12\x1b\n" +
 	"\x06reason\x18\x06 \x01(\tB\x03\xe0A\x03R\x06reason\x12\x1d\n" +
-	"\amessage\x18\a \x01(\tB\x03\xe0A\x03R\amessage\"\xf6\x01\n" +
+	"\amessage\x18\a \x01(\tB\x03\xe0A\x03R\amessage\"\xbc\x02\n" +
 	"\vJobDecision\x12\x1d\n" +
 	"\aattempt\x18\x01 \x01(\x05B\x03\xe0A\x03R\aattempt\x12/\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\x02at\x12\x1e\n" +
 	"\bminer_id\x18\x03 \x01(\tB\x03\xe0A\x03R\aminerId\x12\x13\n" +
 	"\x02by\x18\x04 \x01(\tB\x03\xe0A\x03R\x02by\x12\x1f\n" +
 	"\beligible\x18\x05 \x01(\x05B\x03\xe0A\x03R\beligible\x12A\n" +
-	"\bcompared\x18\x06 \x03(\v2 .aitbc.coordinator.v1.MinerScoreB\x03\xe0A\x03R\bcompared\"G\n" +
+	"\bcompared\x18\x06 \x03(\v2 .aitbc.coordinator.v1.MinerScoreB\x03\xe0A\x03R\bcompared\x12D\n" +
+	"\x06others\x18\a \x01(\v2'.aitbc.coordinator.v1.JobDecisionOthersB\x03\xe0A\x03R\x06others\"\xb3\x01\n" +
+	"\x11JobDecisionOthers\x12\x19\n" +
+	"\x05known\x18\x01 \x01(\x05B\x03\xe0A\x03R\x05known\x12B\n" +
+	"\areasons\x18\x02 \x03(\v2#.aitbc.coordinator.v1.ObstacleCountB\x03\xe0A\x03R\areasons\x12?\n" +
+	"\x06miners\x18\x03 \x03(\v2\".aitbc.coordinator.v1.MinerFindingB\x03\xe0A\x03R\x06miners\"G\n" +
 	"\n" +
 	"MinerScore\x12\x1e\n" +
 	"\bminer_id\x18\x01 \x01(\tB\x03\xe0A\x03R\aminerId\x12\x19\n" +
@@ -1089,7 +1273,7 @@ const file_aitbc_coordinator_v1_explain_proto_rawDesc = "" +
 	"\apaid_to\x18\x06 \x01(\tB\x03\xe0A\x03R\x06paidTo\x12\x1f\n" +
 	"\brefunded\x18\a \x01(\tB\x03\xe0A\x03R\brefunded\x12 \n" +
 	"\tsettle_tx\x18\b \x01(\tB\x03\xe0A\x03R\bsettleTx\x12&\n" +
-	"\fblock_height\x18\t \x01(\x01B\x03\xe0A\x03R\vblockHeight\"\x85\x04\n" +
+	"\fblock_height\x18\t \x01(\x01B\x03\xe0A\x03R\vblockHeight\"\xc8\x04\n" +
 	"\x10MinerExplanation\x12\x1e\n" +
 	"\bminer_id\x18\x01 \x01(\tB\x03\xe0A\x03R\aminerId\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tB\x03\xe0A\x03R\x06status\x12\x1d\n" +
@@ -1105,7 +1289,15 @@ const file_aitbc_coordinator_v1_explain_proto_rawDesc = "" +
 	"\x03won\x18\n" +
 	" \x01(\x01B\x03\xe0A\x03R\x03won\x12D\n" +
 	"\tlast_lost\x18\v \x01(\v2\".aitbc.coordinator.v1.LostDecisionB\x03\xe0A\x03R\blastLost\x12@\n" +
-	"\awaiting\x18\f \x03(\v2!.aitbc.coordinator.v1.WaitingJobsB\x03\xe0A\x03R\awaiting\"\x84\x01\n" +
+	"\awaiting\x18\f \x03(\v2!.aitbc.coordinator.v1.WaitingJobsB\x03\xe0A\x03R\awaiting\x12A\n" +
+	"\x06passed\x18\r \x03(\v2$.aitbc.coordinator.v1.PassedDecisionB\x03\xe0A\x03R\x06passed\"\xef\x01\n" +
+	"\x0ePassedDecision\x12/\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\x02at\x12\x19\n" +
+	"\x05model\x18\x02 \x01(\tB\x03\xe0A\x03R\x05model\x12-\n" +
+	"\x10price_per_second\x18\x03 \x01(\tB\x03\xe0A\x03R\x0epricePerSecond\x12\x1d\n" +
+	"\areasons\x18\x04 \x03(\tB\x03\xe0A\x03R\areasons\x12\x19\n" +
+	"\x05score\x18\x05 \x01(\x01B\x03\xe0A\x03R\x05score\x12(\n" +
+	"\rwinning_score\x18\x06 \x01(\x01B\x03\xe0A\x03R\fwinningScore\"\x84\x01\n" +
 	"\fLostDecision\x12/\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\x02at\x12\x19\n" +
 	"\x05score\x18\x02 \x01(\x01B\x03\xe0A\x03R\x05score\x12(\n" +
@@ -1129,45 +1321,52 @@ func file_aitbc_coordinator_v1_explain_proto_rawDescGZIP() []byte {
 	return file_aitbc_coordinator_v1_explain_proto_rawDescData
 }
 
-var file_aitbc_coordinator_v1_explain_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_aitbc_coordinator_v1_explain_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_aitbc_coordinator_v1_explain_proto_goTypes = []any{
 	(*JobExplanation)(nil),        // 0: aitbc.coordinator.v1.JobExplanation
 	(*JobStep)(nil),               // 1: aitbc.coordinator.v1.JobStep
 	(*JobDecision)(nil),           // 2: aitbc.coordinator.v1.JobDecision
-	(*MinerScore)(nil),            // 3: aitbc.coordinator.v1.MinerScore
-	(*JobQueue)(nil),              // 4: aitbc.coordinator.v1.JobQueue
-	(*JobWait)(nil),               // 5: aitbc.coordinator.v1.JobWait
-	(*ObstacleCount)(nil),         // 6: aitbc.coordinator.v1.ObstacleCount
-	(*MinerFinding)(nil),          // 7: aitbc.coordinator.v1.MinerFinding
-	(*JobMoney)(nil),              // 8: aitbc.coordinator.v1.JobMoney
-	(*MinerExplanation)(nil),      // 9: aitbc.coordinator.v1.MinerExplanation
-	(*LostDecision)(nil),          // 10: aitbc.coordinator.v1.LostDecision
-	(*WaitingJobs)(nil),           // 11: aitbc.coordinator.v1.WaitingJobs
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	(*JobDecisionOthers)(nil),     // 3: aitbc.coordinator.v1.JobDecisionOthers
+	(*MinerScore)(nil),            // 4: aitbc.coordinator.v1.MinerScore
+	(*JobQueue)(nil),              // 5: aitbc.coordinator.v1.JobQueue
+	(*JobWait)(nil),               // 6: aitbc.coordinator.v1.JobWait
+	(*ObstacleCount)(nil),         // 7: aitbc.coordinator.v1.ObstacleCount
+	(*MinerFinding)(nil),          // 8: aitbc.coordinator.v1.MinerFinding
+	(*JobMoney)(nil),              // 9: aitbc.coordinator.v1.JobMoney
+	(*MinerExplanation)(nil),      // 10: aitbc.coordinator.v1.MinerExplanation
+	(*PassedDecision)(nil),        // 11: aitbc.coordinator.v1.PassedDecision
+	(*LostDecision)(nil),          // 12: aitbc.coordinator.v1.LostDecision
+	(*WaitingJobs)(nil),           // 13: aitbc.coordinator.v1.WaitingJobs
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
 }
 var file_aitbc_coordinator_v1_explain_proto_depIdxs = []int32{
 	1,  // 0: aitbc.coordinator.v1.JobExplanation.steps:type_name -> aitbc.coordinator.v1.JobStep
 	2,  // 1: aitbc.coordinator.v1.JobExplanation.decisions:type_name -> aitbc.coordinator.v1.JobDecision
-	5,  // 2: aitbc.coordinator.v1.JobExplanation.wait:type_name -> aitbc.coordinator.v1.JobWait
-	8,  // 3: aitbc.coordinator.v1.JobExplanation.money:type_name -> aitbc.coordinator.v1.JobMoney
-	12, // 4: aitbc.coordinator.v1.JobStep.at:type_name -> google.protobuf.Timestamp
-	12, // 5: aitbc.coordinator.v1.JobDecision.at:type_name -> google.protobuf.Timestamp
-	3,  // 6: aitbc.coordinator.v1.JobDecision.compared:type_name -> aitbc.coordinator.v1.MinerScore
-	13, // 7: aitbc.coordinator.v1.JobQueue.estimated_wait:type_name -> google.protobuf.Duration
-	4,  // 8: aitbc.coordinator.v1.JobWait.queue:type_name -> aitbc.coordinator.v1.JobQueue
-	6,  // 9: aitbc.coordinator.v1.JobWait.obstacles:type_name -> aitbc.coordinator.v1.ObstacleCount
-	7,  // 10: aitbc.coordinator.v1.JobWait.miners:type_name -> aitbc.coordinator.v1.MinerFinding
-	13, // 11: aitbc.coordinator.v1.JobMoney.metered:type_name -> google.protobuf.Duration
-	12, // 12: aitbc.coordinator.v1.MinerExplanation.tripped_until:type_name -> google.protobuf.Timestamp
-	10, // 13: aitbc.coordinator.v1.MinerExplanation.last_lost:type_name -> aitbc.coordinator.v1.LostDecision
-	11, // 14: aitbc.coordinator.v1.MinerExplanation.waiting:type_name -> aitbc.coordinator.v1.WaitingJobs
-	12, // 15: aitbc.coordinator.v1.LostDecision.at:type_name -> google.protobuf.Timestamp
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	6,  // 2: aitbc.coordinator.v1.JobExplanation.wait:type_name -> aitbc.coordinator.v1.JobWait
+	9,  // 3: aitbc.coordinator.v1.JobExplanation.money:type_name -> aitbc.coordinator.v1.JobMoney
+	14, // 4: aitbc.coordinator.v1.JobStep.at:type_name -> google.protobuf.Timestamp
+	14, // 5: aitbc.coordinator.v1.JobDecision.at:type_name -> google.protobuf.Timestamp
+	4,  // 6: aitbc.coordinator.v1.JobDecision.compared:type_name -> aitbc.coordinator.v1.MinerScore
+	3,  // 7: aitbc.coordinator.v1.JobDecision.others:type_name -> aitbc.coordinator.v1.JobDecisionOthers
+	7,  // 8: aitbc.coordinator.v1.JobDecisionOthers.reasons:type_name -> aitbc.coordinator.v1.ObstacleCount
+	8,  // 9: aitbc.coordinator.v1.JobDecisionOthers.miners:type_name -> aitbc.coordinator.v1.MinerFinding
+	15, // 10: aitbc.coordinator.v1.JobQueue.estimated_wait:type_name -> google.protobuf.Duration
+	5,  // 11: aitbc.coordinator.v1.JobWait.queue:type_name -> aitbc.coordinator.v1.JobQueue
+	7,  // 12: aitbc.coordinator.v1.JobWait.obstacles:type_name -> aitbc.coordinator.v1.ObstacleCount
+	8,  // 13: aitbc.coordinator.v1.JobWait.miners:type_name -> aitbc.coordinator.v1.MinerFinding
+	15, // 14: aitbc.coordinator.v1.JobMoney.metered:type_name -> google.protobuf.Duration
+	14, // 15: aitbc.coordinator.v1.MinerExplanation.tripped_until:type_name -> google.protobuf.Timestamp
+	12, // 16: aitbc.coordinator.v1.MinerExplanation.last_lost:type_name -> aitbc.coordinator.v1.LostDecision
+	13, // 17: aitbc.coordinator.v1.MinerExplanation.waiting:type_name -> aitbc.coordinator.v1.WaitingJobs
+	11, // 18: aitbc.coordinator.v1.MinerExplanation.passed:type_name -> aitbc.coordinator.v1.PassedDecision
+	14, // 19: aitbc.coordinator.v1.PassedDecision.at:type_name -> google.protobuf.Timestamp
+	14, // 20: aitbc.coordinator.v1.LostDecision.at:type_name -> google.protobuf.Timestamp
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_coordinator_v1_explain_proto_init() }
@@ -1181,7 +1380,7 @@ func file_aitbc_coordinator_v1_explain_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_coordinator_v1_explain_proto_rawDesc), len(file_aitbc_coordinator_v1_explain_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
