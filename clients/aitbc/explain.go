@@ -47,6 +47,7 @@ func (p *printer) explainJob(x *aitbc.Explanation) {
 	if w := x.Wait; w != nil {
 		p.row(fmt.Sprintf("Place: %d%s", w.Queue.Position, aboutText(w.Queue.Wait)))
 	}
+	p.pullRows(x.Wait)
 	p.row("", "", "", "")
 	for _, s := range x.Steps {
 		p.row(s.Time.Local().Format(timeOfDay), stateText(s), attemptText(s), causeText(s))
@@ -104,6 +105,20 @@ func chosenText(chosen bool) string {
 		return "chosen"
 	}
 	return ""
+}
+
+// pullRows shows what is done about a model that no miner has.
+func (p *printer) pullRows(w *aitbc.Wait) {
+	if w == nil || w.Pull == nil {
+		return
+	}
+	if pull := w.Pull; !pull.AskedTime.IsZero() {
+		p.row(fmt.Sprintf("Pull: %.1f of %.1f MiB at %s, since %s", float64(pull.CompletedBytes)/(1<<20), float64(pull.TotalBytes)/(1<<20),
+			pull.MinerID, pull.AskedTime.Local().Format(time.TimeOnly)))
+	}
+	for _, f := range w.Pull.Failures {
+		p.row(fmt.Sprintf("Pull failed: at %s, %s: %s", f.MinerID, f.Time.Local().Format(time.TimeOnly), f.Message))
+	}
 }
 
 // timeOfDay shows the milliseconds that tell steps apart.

@@ -88,6 +88,31 @@ type Wait struct {
 	Obstacles map[string]int `json:"obstacles,omitempty"`
 	// Miners are the miners one by one, at most 100.
 	Miners []Candidate `json:"miners,omitempty"`
+	// Pull is what is done so that a miner gets the model; nil: some miner has it, or none may pull it.
+	Pull *ModelPull `json:"pull,omitempty"`
+}
+
+// ModelPull is what is done about a model that no miner has and that some may pull.
+type ModelPull struct {
+	// Pullers is how many miners may pull it.
+	Pullers int `json:"pullers"`
+	// MinerID pulls it since AskedTime; zero: none does now.
+	MinerID   AccountID `json:"miner_id,omitzero"`
+	AskedTime time.Time `json:"asked_at,omitzero"`
+	// CompletedBytes of TotalBytes are there, of the layers begun so far.
+	CompletedBytes int64 `json:"completed_bytes"`
+	TotalBytes     int64 `json:"total_bytes"`
+	// Failures are the tries that failed, the newest first; of each miner the last.
+	Failures []PullFailure `json:"failures,omitempty"`
+}
+
+// PullFailure is a pull that came to nothing.
+type PullFailure struct {
+	// MinerID failed at Time; Message says why, for people. AgainTime is when it may be asked again.
+	MinerID   AccountID `json:"miner_id"`
+	Time      time.Time `json:"at"`
+	Message   string    `json:"message"`
+	AgainTime time.Time `json:"again_at"`
 }
 
 // Money is where a job's escrow went: Escrowed = Paid + Refunded, once it is settled.
@@ -199,6 +224,7 @@ func explanationOf(m *coordinatorv1.JobExplanation) (*Explanation, error) {
 		x.Wait = &Wait{
 			Queue: *queueOf(w.GetQueue()), Eligible: int(w.GetEligible()),
 			Obstacles: countsOf(w.GetObstacles()), Miners: f.candidates("miners.miner_id", w.GetMiners()),
+			Pull: pullOf(&f, w.GetPull()),
 		}
 	}
 	return x, f.err()
@@ -262,4 +288,21 @@ func minerExplanationOf(m *coordinatorv1.MinerExplanation) (*MinerExplanation, e
 		})
 	}
 	return x, f.err()
+}
+
+func pullOf(f *fieldReader, p *coordinatorv1.JobPull) *ModelPull {
+	if p == nil {
+		return nil
+	}
+	pull := &ModelPull{
+		Pullers: int(p.GetPullers()), MinerID: f.account("pull.miner_id", p.GetMinerId()), AskedTime: instant(p.GetAskedAt()),
+		CompletedBytes: int64(p.GetCompletedBytes()), TotalBytes: int64(p.GetTotalBytes()),
+	}
+	for _, failure := range p.GetFailures() {
+		pull.Failures = append(pull.Failures, PullFailure{
+			MinerID: f.account("failures.miner_id", failure.GetMinerId()), Time: instant(failure.GetAt()),
+			Message: failure.GetMessage(), AgainTime: instant(failure.GetAgainAt()),
+		})
+	}
+	return pull
 }

@@ -93,6 +93,8 @@ type Miner struct {
 	Devices []MinerDevice `json:"devices"`
 	// ConnectedTime is when its session began.
 	ConnectedTime time.Time `json:"connected_at,omitzero"`
+	// PullableModels are the full names of the models that it lacks and pulls when a job needs them.
+	PullableModels []string `json:"pullable_models,omitempty"`
 }
 
 // MinerModel is a model that a miner has.
@@ -136,6 +138,8 @@ func minerOf(m *coordinatorv1.Miner) (*Miner, error) {
 		Models:        []MinerModel{},
 		Devices:       []MinerDevice{},
 		ConnectedTime: instant(m.GetConnectedAt()),
+
+		PullableModels: m.GetPullableModels(),
 	}
 	for _, model := range m.GetModels() {
 		miner.Models = append(miner.Models, MinerModel{

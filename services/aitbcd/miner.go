@@ -102,6 +102,7 @@ func minerFlags(f *pflag.FlagSet, c *miner.Config) {
 	f.IntVar(&c.Slots, "slots", c.Slots, "how many jobs run at once (default: what `aitbcd miner benchmark` found for the models that are offered, else 1)")
 	f.StringSliceVar(&c.Models, "models", nil, "the models to offer (default: all that the engine has)")
 	f.StringSliceVar(&c.Pull, "pull", nil, "models, among --models if that is given, that Ollama is to pull when it lacks them")
+	f.StringSliceVar(&c.Pullable, "pullable", nil, "models, among --models if that is given, that Ollama may pull when a job needs one that no miner has (default: none)")
 	f.Int64Var(&c.MemoryReserve, "memory-reserve", 0, "bytes of the GPUs' memory, without a GPU of the system's, that the owner keeps: a model that does not fit beside it is not offered")
 	f.Int64Var(&c.PriceFloorUaitbc, "price-floor", 0, "the least price of a compute second, in uaitbc")
 }

@@ -210,6 +210,9 @@ func showMiner(ctx context.Context, w io.Writer, client minerv1.MinerServiceClie
 	for _, p := range s.GetPulls() {
 		fmt.Fprintf(table, "Pulls:\t%s\t%s\n", p.GetName(), pullText(p))
 	}
+	if names := s.GetPullableModels(); len(names) > 0 {
+		fmt.Fprintf(table, "Pullable:\t%s\n", strings.Join(names, ", "))
+	}
 	for _, r := range s.GetRunning() {
 		fmt.Fprintf(table, "Runs:\t%s %s\tfor %s\n", r.GetJobId(), r.GetModel(), time.Since(r.GetStartedAt().AsTime()).Round(time.Second))
 	}
@@ -229,9 +232,14 @@ func showMiner(ctx context.Context, w io.Writer, client minerv1.MinerServiceClie
 // pullText says how far a model's pull is.
 func pullText(p *minerv1.PullStatus) string {
 	text := "waits for its turn"
+	if p.GetRequested() {
+		text += ", a job needs it"
+	}
 	switch {
 	case p.GetActive():
 		text = fmt.Sprintf("%.1f of %.1f MiB", float64(p.GetCompletedBytes())/(1<<20), float64(p.GetTotalBytes())/(1<<20))
+	case p.GetRequested() && p.GetLastError() != "":
+		text = "waits until it is asked for again"
 	case p.GetLastError() != "":
 		text = "waits for the next try"
 	}

@@ -59,6 +59,9 @@ type Config struct {
 	// Pull are models, among Models when there are any, that the engine is to fetch from their registry
 	// when it lacks them.
 	Pull []string
+	// Pullable are models, among Models when there are any, that the engine may fetch when a coordinator asks
+	// because a job needs them and no miner has them. Empty: none.
+	Pullable []string
 	// MemoryReserve is what the owner keeps, in bytes, of the memory that models run in: the GPUs' together,
 	// without them the system's. A model that does not fit beside it is not offered. 0: nothing.
 	MemoryReserve int64
@@ -179,19 +182,31 @@ func (c Config) validateEngine() error {
 	if c.Slots < 0 || c.Slots > maxSlots {
 		faults = append(faults, fmt.Errorf("slots is %d, want 1 to %d, or 0 for what was measured", c.Slots, maxSlots))
 	}
-	for _, name := range c.Pull {
-		switch {
-		case name == "" || strings.Contains(name, "://"):
-			faults = append(faults, fmt.Errorf("pull %q is no model's name: give one as `ollama list` shows it, without https://", name))
-		case len(c.Models) > 0 && !slices.Contains(fullNames(c.Models), executor.FullName(name)):
-			faults = append(faults, fmt.Errorf("pull %s is not among models, so it would never be offered: add it there too", name))
-		}
+	faults = append(faults, c.validatePulls("pull", c.Pull), c.validatePulls("pullable", c.Pullable))
+	if len(c.Pullable) > maxPullable {
+		faults = append(faults, fmt.Errorf("pullable has %d models, at most %d", len(c.Pullable), maxPullable))
 	}
 	if c.MemoryReserve < 0 {
 		faults = append(faults, errors.New("memory-reserve cannot be negative"))
 	}
 	if c.PriceFloorUaitbc < 0 {
 		faults = append(faults, errors.New("price-floor cannot be negative"))
+	}
+	return errors.Join(faults...)
+}
+
+// maxPullable is how many models a coordinator takes in.
+const maxPullable = 1000
+
+func (c Config) validatePulls(setting string, names []string) error {
+	var faults []error
+	for _, name := range names {
+		switch {
+		case name == "" || strings.Contains(name, "://"):
+			faults = append(faults, fmt.Errorf("%s %q is no model's name: give one as `ollama list` shows it, without https://", setting, name))
+		case len(c.Models) > 0 && !slices.Contains(fullNames(c.Models), executor.FullName(name)):
+			faults = append(faults, fmt.Errorf("%s %s is not among models, so it would never be offered: add it there too", setting, name))
+		}
 	}
 	return errors.Join(faults...)
 }

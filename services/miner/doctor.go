@@ -126,15 +126,17 @@ func checkEngine(ctx context.Context, cfg Config) []Check {
 
 func checkModels(models []executor.Model, cfg Config) Check {
 	c := Check{Name: "models"}
-	var names, missing, pulled []string
+	var names, missing, pulled, pullable []string
 	for _, m := range models {
 		names = append(names, m.Name)
 	}
-	for _, name := range fullNames(slices.Concat(cfg.Models, cfg.Pull)) {
+	for _, name := range fullNames(slices.Concat(cfg.Models, cfg.Pull, cfg.Pullable)) {
 		switch {
-		case slices.Contains(names, name) || slices.Contains(slices.Concat(missing, pulled), name):
+		case slices.Contains(names, name) || slices.Contains(slices.Concat(missing, pulled, pullable), name):
 		case slices.Contains(fullNames(cfg.Pull), name):
 			pulled = append(pulled, name)
+		case slices.Contains(fullNames(cfg.Pullable), name):
+			pullable = append(pullable, name)
 		default:
 			missing = append(missing, name)
 		}
@@ -142,14 +144,18 @@ func checkModels(models []executor.Model, cfg Config) Check {
 	switch {
 	case len(missing) > 0:
 		c.Detail = "the engine lacks " + strings.Join(missing, ", ")
-		c.Remedy = "`ollama pull " + missing[0] + "`, have the miner do it with --pull, or take it out of --models"
-	case len(pulled) > 0:
-		c.OK, c.Detail = true, fmt.Sprintf("%s; a miner that runs pulls %s (see `aitbcd miner status`)",
-			cmp.Or(strings.Join(names, ", "), "none yet"), strings.Join(pulled, ", "))
-	case len(names) == 0:
+		c.Remedy = "`ollama pull " + missing[0] + "`, have the miner do it with --pull or --pullable, or take it out of --models"
+		return c
+	case len(names)+len(pulled)+len(pullable) == 0:
 		c.Detail, c.Remedy = "the engine has no models", "`ollama pull llama3.2`, or another that your machine can run"
-	default:
-		c.OK, c.Detail = true, strings.Join(names, ", ")
+		return c
+	}
+	c.OK, c.Detail = true, cmp.Or(strings.Join(names, ", "), "none yet")
+	if len(pulled) > 0 {
+		c.Detail += fmt.Sprintf("; a miner that runs pulls %s (see `aitbcd miner status`)", strings.Join(pulled, ", "))
+	}
+	if len(pullable) > 0 {
+		c.Detail += "; pulled when a job needs it: " + strings.Join(pullable, ", ")
 	}
 	return c
 }

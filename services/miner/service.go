@@ -165,13 +165,18 @@ func (s *Service) open(ctx context.Context) (p parts, err error) {
 		return p, err
 	}
 	p.engine = executor.New(base)
+	p.puller = pull.New(s.cfg.Pull, s.cfg.Pullable, pull.Deps{
+		Engine: p.engine, Log: s.deps.Logger, Screen: s.deps.Screen,
+		Fits:   func(model string, bytes int64) error { return p.runner.Fits(model, bytes) },
+		Pulled: func() { p.runner.Refresh() }, Moved: func() { p.runner.PullsMoved() },
+	})
 	p.runner = attempt.New(attempt.Config{
 		Slots: s.cfg.Slots, Measured: watchSlots(s.cfg.StateDir, s.deps.Logger),
-		PriceFloor: aitbc.Amount(s.cfg.PriceFloorUaitbc), Models: s.cfg.Models, MemoryReserve: s.cfg.MemoryReserve, RefreshInterval: s.cfg.RefreshInterval,
+		PriceFloor: aitbc.Amount(s.cfg.PriceFloorUaitbc), Models: s.cfg.Models, Pullable: s.cfg.Pullable,
+		MemoryReserve: s.cfg.MemoryReserve, RefreshInterval: s.cfg.RefreshInterval,
 	}, attempt.Deps{
-		Key: s.key, Executor: p.engine, Devices: device.New(), Spool: p.spool, Metrics: metrics, Log: s.deps.Logger,
+		Key: s.key, Executor: p.engine, Devices: device.New(), Spool: p.spool, Pulls: p.puller, Metrics: metrics, Log: s.deps.Logger,
 	})
-	p.puller = pull.New(s.cfg.Pull, p.engine, s.deps.Logger, s.deps.Screen, p.runner.Refresh)
 	if s.cfg.Ledger != "" {
 		if p.ledger, err = s.cfg.openLedger(); err != nil {
 			return p, err

@@ -92,6 +92,8 @@ func waitSummary(x dispatch.Explanation) string {
 	switch {
 	case x.Place == nil:
 		return "it waits" + again + ", in the queue of another coordinator or about to enter this one's"
+	case x.Pull != nil:
+		return "it waits" + again + ": no miner has its model; " + pullSummary(*x.Pull)
 	case eligible > 0:
 		return fmt.Sprintf("it waits%s: %d miners could run it, and others go first", again, eligible)
 	case len(x.Findings) == 0:
@@ -143,6 +145,7 @@ func waitMessage(x dispatch.Explanation) *coordinatorv1.JobWait {
 	return &coordinatorv1.JobWait{
 		Queue: queueMessage(*x.Place, true), Eligible: int32(eligible), Obstacles: countMessages(counts),
 		Miners: findingMessages(x.Findings[:min(len(x.Findings), maxFindings)]),
+		Pull:   pullMessage(x.Pull),
 	}
 }
 

@@ -100,6 +100,8 @@ func MinerMessage(m dispatch.MinerView) *coordinatorv1.Miner {
 		Models:      m.State.Models,
 		Devices:     m.State.Devices,
 		ConnectedAt: stamp(m.ConnectedAt),
+
+		PullableModels: m.State.Pullable,
 	}
 }
 

@@ -36,6 +36,9 @@ type Config struct {
 	// MaxSubmitting bounds the submissions that are worked on at once; one beyond it is refused as
 	// overloaded before it has cost anything.
 	MaxSubmitting int
+	// MaxPulls is how many models miners are asked to pull at once, at most; each of one miner, and each
+	// miner one.
+	MaxPulls int
 	// Quotas bound what one client may have under way.
 	Quotas Quotas
 	// Batch is the most changes that Run makes in one commit.
@@ -63,6 +66,7 @@ func DefaultConfig(chainID string) Config {
 		Window:         256,
 		MaxQueue:       1_000_000,
 		MaxSubmitting:  1024,
+		MaxPulls:       8,
 		Quotas:         Quotas{Jobs: 50_000},
 		Batch:          256,
 		PayloadCache:   64 << 20,
@@ -101,6 +105,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxQueue < 0 {
 		faults = append(faults, fmt.Errorf("max queue %d: want at least 0", c.MaxQueue))
+	}
+	if c.MaxPulls < 0 {
+		faults = append(faults, fmt.Errorf("max pulls %d: want at least 0", c.MaxPulls))
 	}
 	if c.MaxSubmitting < 1 {
 		faults = append(faults, fmt.Errorf("max submitting %d: want at least 1", c.MaxSubmitting))

@@ -109,6 +109,8 @@ type Link interface {
 	Revoke(leaseID string, reason coordinatorv1.ErrorReason, settle bool)
 	// Text asks for a running lease's text, from this byte on and then as the engine makes it.
 	Text(leaseID string, from int64)
+	// Pull says which models the miner is to pull: all of them.
+	Pull(models []string)
 	// End closes the session, which a newer one of the same miner replaces.
 	End()
 }

@@ -65,8 +65,10 @@ type Dispatcher struct {
 	sweepAt time.Time
 	// deep is how many windows there are, by model.
 	deep map[string]int
-	// others is what miners of other replicas have: models and their digests.
-	others map[string][]aitbc.Hash
+	// others is what miners of other replicas have and may pull.
+	others Others
+	// pulls are the models that miners were asked to pull and that are not there yet.
+	pulls map[string]*pulling
 }
 
 // New makes a dispatcher of the jobs in its shards that are not done. A miner that holds a lease
@@ -103,6 +105,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Dispatcher, error) {
 		escrowMoved: make(chan struct{}),
 		tried:       make(map[aitbc.JobID]*entry),
 		unsent:      make(map[aitbc.JobID]*entry),
+		pulls:       make(map[string]*pulling),
 	}
 	d.shards.Store(&[]int32{})
 	for _, shard := range deps.Shards {

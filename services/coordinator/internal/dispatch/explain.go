@@ -51,6 +51,8 @@ type Explanation struct {
 	Place *scheduler.Place
 	// Findings are what each known miner is to it while it waits.
 	Findings []scheduler.Finding
+	// Pull is what is done about its model while it waits and no miner has that; nil: nothing can be.
+	Pull *Pull
 }
 
 // Explain tells all about a job. Errors: JOB_NOT_FOUND.
@@ -79,6 +81,7 @@ func (d *Dispatcher) Explain(ctx context.Context, id aitbc.JobID) (Explanation, 
 	}
 	if place, waits := d.place(now, &x.Job); waits {
 		x.Place, x.Findings = &place, d.scheduler.Explain(now, (&entry{job: x.Job}).schedulable())
+		x.Pull = d.pullOf(x.Job.Model)
 	}
 	return x, nil
 }

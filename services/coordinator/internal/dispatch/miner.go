@@ -48,6 +48,9 @@ type miner struct {
 	stopping  int
 	// leases are the jobs it holds.
 	leases map[aitbc.JobID]*entry
+	// asked is the model that it was asked to pull; empty: none. faults are its last failures, by model.
+	asked  string
+	faults map[string]pullFault
 }
 
 // here reports whether the miner can be talked to.
@@ -99,6 +102,7 @@ func (d *Dispatcher) MinerState(ctx context.Context, id aitbc.AccountID, session
 	for _, model := range s.Models {
 		model.Name = FullName(model.Name)
 	}
+	s.Pullable = pullableOf(s)
 	if d.deps.Takes && !d.hasSpoken(id, session) {
 		if err := d.takeLeases(ctx, id); err != nil {
 			return err
@@ -118,6 +122,7 @@ func (d *Dispatcher) MinerState(ctx context.Context, id aitbc.AccountID, session
 	changes := d.meet(m, listed, first)
 	m.strangers, m.stopping = countRunning(s.Running, strangers), 0
 	d.describe(now, m)
+	d.hearPulls(now, m, first)
 	d.mu.Unlock()
 	d.signal()
 	if err := d.commit(ctx, changes...); err != nil {
@@ -225,6 +230,7 @@ func (d *Dispatcher) describe(now time.Time, m *miner) {
 		Floor:       m.state.PriceFloor,
 		Draining:    m.state.Draining,
 		Away:        m.link == nil,
+		Pullable:    m.state.Pullable,
 	}
 	for _, model := range m.state.Models {
 		digest, err := aitbc.ParseHash(model.GetDigest())
@@ -334,6 +340,7 @@ func (d *Dispatcher) awaitMiner(now time.Time, m *miner) {
 
 // forgetMiner drops a miner that has left.
 func (d *Dispatcher) forgetMiner(m *miner) {
+	d.dropPull(m)
 	d.scheduler.DropMiner(m.id)
 	delete(d.miners, m.id)
 	d.forgetModels()

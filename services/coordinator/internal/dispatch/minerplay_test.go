@@ -28,6 +28,8 @@ type player struct {
 	revoked []revocation
 	asked   []string
 	ended   bool
+	// pulls are the pull requests, each as its models.
+	pulls [][]string
 	// onLease is called for each lease, in a goroutine of its own; nil: nothing is.
 	onLease func(dispatch.Handover)
 	working sync.WaitGroup
@@ -63,6 +65,13 @@ func (p *player) Text(lease string, from int64) {
 	p.asked = append(p.asked, fmt.Sprintf("%s from %d", lease, from))
 }
 
+// Pull implements dispatch.Link.
+func (p *player) Pull(models []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pulls = append(p.pulls, models)
+}
+
 // End implements dispatch.Link.
 func (p *player) End() {
 	p.mu.Lock()
@@ -89,7 +98,7 @@ func (w *world) connected(n byte, slots int) *player {
 
 func (p *player) connect() {
 	p.w.t.Helper()
-	p.leases, p.revoked, p.asked, p.ended = nil, nil, nil, false
+	p.leases, p.revoked, p.asked, p.pulls, p.ended = nil, nil, nil, nil, false
 	p.session = p.w.MinerConnected(dispatch.Registration{ID: p.id, Key: p.key.Public().(ed25519.PublicKey), Stake: 5, Link: p})
 	p.say()
 }

@@ -67,7 +67,7 @@ func (d *Dispatcher) refusal(j job.Job, funds Funds, waiting aitbc.Amount, eligi
 		return refused
 	case len(d.live) >= d.config.MaxLive:
 		return job.Errorf(coordinatorv1.ErrorReason_ERROR_REASON_OVERLOADED, "%d jobs are under way, which is the most: come back later", len(d.live))
-	case eligible == 0 && len(d.others[j.Model]) == 0:
+	case eligible == 0 && len(d.others.Models[j.Model]) == 0 && !d.mayPull(j.Model):
 		return job.Errorf(coordinatorv1.ErrorReason_ERROR_REASON_QUEUE_TIMEOUT,
 			"no miner that is here could run it: it would wait for %s, and then be refunded", j.QueueTimeout)
 	}

@@ -71,6 +71,10 @@ type MinerState struct {
 	// Running and Finished are ids of leases that it runs, or whose results are on its disk.
 	Running  []string
 	Finished []string
+	// Pullable are the full names of the models that it lacks and may be asked to pull; Pulls is what has
+	// become of those that it was.
+	Pullable []string
+	Pulls    []*coordinatorv1.ModelPull
 }
 
 // Result is a finished attempt.

@@ -50,6 +50,7 @@ func (d *Dispatcher) turn(ctx context.Context) (time.Time, error) {
 	d.mu.Lock()
 	due := d.timers.due(now, d.config.Batch)
 	changes = slices.Concat(changes, d.expire(now, due), d.hopeless(now))
+	pullsDue := d.planPulls(now)
 	decisions := d.scheduler.Next(now, d.config.Batch)
 	unread := d.unread(decisions)
 	if len(decisions) < d.config.Batch {
@@ -89,7 +90,7 @@ func (d *Dispatcher) turn(ctx context.Context) (time.Time, error) {
 	if err == nil && len(due)+len(decisions)+refilled > 0 {
 		d.signal() // there may be more than a batch, or something to hand out
 	}
-	next := first(d.timers.next(), d.scheduler.Wake())
+	next := first(first(d.timers.next(), d.scheduler.Wake()), pullsDue)
 	if d.parked > 0 {
 		next = first(next, d.sweepAt)
 	}
@@ -137,7 +138,7 @@ func (d *Dispatcher) expire(now time.Time, due []*timer) []*change {
 		if j.Phase == job.Queued {
 			d.scheduler.Enqueue(x.entry.schedulable()) // unless it waits already
 		}
-		c := &change{id: j.ID, step: func(j job.Job) (job.Job, job.Message, error) { return j.Expired(now) }}
+		c := &change{id: j.ID, step: expired(now, d.pullTrouble(j))}
 		if grace := x.entry.graceUntil; !grace.IsZero() && !now.Before(grace) {
 			c.step = func(current job.Job) (job.Job, job.Message, error) {
 				return current.AttemptFailed(now, j.Miner, j.Attempt, job.Failure{

@@ -182,16 +182,24 @@ func (d *Dispatcher) loseParked(j job.Job) {
 	}
 }
 
-// SetOthers says what the miners of other replicas have: models and their digests.
-func (d *Dispatcher) SetOthers(models map[string][]aitbc.Hash) {
+// Others is what the miners of other replicas have.
+type Others struct {
+	// Models are those that they have, with their digests.
+	Models map[string][]aitbc.Hash
+	// Pullable are those that they lack and may pull, with the shards that their replicas have.
+	Pullable map[string][]int32
+}
+
+// SetOthers says what the miners of other replicas have.
+func (d *Dispatcher) SetOthers(others Others) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.others = models
+	d.others = others
 }
 
 // othersHave reports whether a miner of another replica has a model; a zero digest is any.
 func (d *Dispatcher) othersHave(model string, digest aitbc.Hash) bool {
-	digests, ok := d.others[model]
+	digests, ok := d.others.Models[model]
 	return ok && (digest.IsZero() || slices.Contains(digests, digest))
 }
 
@@ -207,24 +215,37 @@ func (d *Dispatcher) Waiting() bool {
 const relieveClients = 64
 
 // Relieve takes jobs that wait in shards of others for models that have free slots here and nothing
-// to do, as many as there are slots, and gives which it took from where.
+// to do, as many as there are slots, and one for each of some models that nobody has and that only miners
+// here may pull; it gives which it took from where.
 func (d *Dispatcher) Relieve(ctx context.Context, shards []int32) (map[int32][]aitbc.JobID, error) {
 	d.mu.Lock()
 	spare := d.scheduler.Spare()
+	pullable := d.pullableHere(shards)
 	d.mu.Unlock()
-	var changes []*change
 	from := make(map[aitbc.JobID]int32)
-	for model, slots := range spare {
+	var changes []*change
+	take := func(model string, shards []int32, most int) error {
 		for _, shard := range shards {
-			found, err := d.strangers(ctx, shard, model, slots)
+			found, err := d.strangers(ctx, shard, model, most)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			slots -= len(found)
+			most -= len(found)
 			for _, j := range found {
 				from[j.ID] = shard
 				changes = append(changes, d.taking(j, func(now job.Job) bool { return now.Phase == job.Queued }))
 			}
+		}
+		return nil
+	}
+	for model, slots := range spare {
+		if err := take(model, shards, slots); err != nil {
+			return nil, err
+		}
+	}
+	for model, shards := range pullable {
+		if err := take(model, shards, 1); err != nil { // one is enough for it to be pulled here
+			return nil, err
 		}
 	}
 	if err := d.commit(ctx, changes...); err != nil {

@@ -113,7 +113,7 @@ func TestAShardOfADeadReplicaGoesOn(t *testing.T) {
 
 func TestAModelThatOnlyMinersElsewhereHaveIsAModel(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
-		w.SetOthers(map[string][]aitbc.Hash{tiny: {digest}})
+		w.SetOthers(dispatch.Others{Models: map[string][]aitbc.Hash{tiny: {digest}}})
 		w.submit()
 		r := request()
 		r.Model = "other"

@@ -184,12 +184,15 @@ func (*overloadedError) Reason() coordinatorv1.ErrorReason {
 // RetryAfter gives when to come back.
 func (*overloadedError) RetryAfter() time.Duration { return time.Second }
 
-// checkModel refuses a model that no miner has, provided that there are miners.
+// checkModel refuses a model that no miner has or may pull, provided that there are miners.
 func (d *Dispatcher) checkModel(model string, digest aitbc.Hash) *job.Error {
 	if d.scheduler.Has(model, digest) || d.othersHave(model, digest) {
 		return nil
 	}
-	connected := len(d.others) > 0
+	if d.mayPull(model) {
+		return nil
+	}
+	connected := len(d.others.Models) > 0
 	for _, m := range d.miners {
 		connected = connected || m.here()
 	}
@@ -200,7 +203,7 @@ func (d *Dispatcher) checkModel(model string, digest aitbc.Hash) *job.Error {
 	if !digest.IsZero() {
 		what += " with digest " + digest.String()
 	}
-	return job.Errorf(coordinatorv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, "no connected miner has the model %s", what)
+	return job.Errorf(coordinatorv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, "no connected miner has the model %s, or may pull it", what)
 }
 
 func (d *Dispatcher) drop(id aitbc.JobID, e *entry) {

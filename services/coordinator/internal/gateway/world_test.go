@@ -188,6 +188,10 @@ func (w *world) Explain(_ context.Context, id aitbc.JobID) (dispatch.Explanation
 	if place, waits := w.Place(&j); waits {
 		x.Place = &place
 		x.Findings = []scheduler.Finding{{Miner: miner, Obstacles: []scheduler.Obstacle{scheduler.Excluded, scheduler.Full}}}
+		x.Pull = &dispatch.Pull{
+			Pullers: 2, Miner: miner, AskedAt: submittedAt, DoneBytes: 30 << 20, TotalBytes: 90 << 20,
+			Failures: []dispatch.PullFailure{{Miner: miner, At: submittedAt, Why: "no such manifest", Again: submittedAt.Add(time.Minute)}},
+		}
 	}
 	return x, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,7 +48,7 @@ type Jobs interface {
 	Recheck(ctx context.Context) error
 	Lost(ctx context.Context, ids []aitbc.JobID) error
 	Waiting() bool
-	SetOthers(models map[string][]aitbc.Hash)
+	SetOthers(others dispatch.Others)
 	Settle(ctx context.Context, outcomes []job.Outcome) error
 	Miners() []dispatch.MinerView
 }
@@ -348,22 +349,34 @@ func minerView(miner *coordinatorv1.Miner) (dispatch.MinerView, error) {
 	view.Standing.Reputation, view.Standing.Held = miner.GetReputation(), int(miner.GetRunning())
 	view.State = dispatch.MinerState{
 		Slots: int(miner.GetSlots()), Engine: miner.GetEngine(), Models: miner.GetModels(), Devices: miner.GetDevices(),
+		Pullable: miner.GetPullableModels(),
 	}
 	return view, nil
 }
 
-func (m *Member) modelsElsewhere() map[string][]aitbc.Hash {
+func (m *Member) modelsElsewhere() dispatch.Others {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	models := make(map[string][]aitbc.Hash)
-	for _, views := range m.miners {
+	others := dispatch.Others{Models: make(map[string][]aitbc.Hash), Pullable: make(map[string][]int32)}
+	shards := make(map[int64][]int32)
+	for duty, id := range m.membership.Holders {
+		if duty != store.Settling {
+			shards[id] = append(shards[id], duty)
+		}
+	}
+	for id, views := range m.miners {
 		for _, view := range views {
 			for _, model := range view.State.Models {
 				if digest, err := aitbc.ParseHash(model.GetDigest()); err == nil {
-					models[model.GetName()] = append(models[model.GetName()], digest)
+					others.Models[model.GetName()] = append(others.Models[model.GetName()], digest)
+				}
+			}
+			for _, model := range view.State.Pullable {
+				if known := others.Pullable[model]; len(shards[id]) > 0 && !slices.Contains(known, shards[id][0]) {
+					others.Pullable[model] = append(known, shards[id]...)
 				}
 			}
 		}
 	}
-	return models
+	return others
 }

@@ -22,6 +22,8 @@ type Miner struct {
 	Floor aitbc.Amount
 	// Models are what it can run, by full name.
 	Models []Model
+	// Pullable are what it lacks and may pull, by full name, each once.
+	Pullable []string
 	// Draining: it takes nothing new.
 	Draining bool
 	// Away: its stream dropped, and it may come back at any moment.
@@ -86,9 +88,11 @@ func (s *Scheduler) SetMiner(described Miner) {
 	m := s.miner(described.ID)
 	s.unseat(m)
 	s.count(m, -1)
+	s.pulls(m, false)
 	m.Miner = described
 	m.offer = m.offer.renewed(described)
 	s.count(m, 1)
+	s.pulls(m, true)
 	if m.gone {
 		m.gone = false
 		s.past.Remove(m.place)
@@ -104,7 +108,8 @@ func (s *Scheduler) DropMiner(id aitbc.AccountID) {
 	}
 	s.unseat(m)
 	s.count(m, -1)
-	m.offer, m.Models = &offer{}, nil
+	s.pulls(m, false)
+	m.offer, m.Models, m.Pullable = &offer{}, nil, nil
 	m.gone = true
 	s.trail.follow(m)
 	m.place = s.past.PushBack(id)

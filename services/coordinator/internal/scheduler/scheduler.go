@@ -50,9 +50,11 @@ type Scheduler struct {
 	miners map[aitbc.AccountID]*miner
 	past   *list.List // of aitbc.AccountID: miners that are gone, the oldest first
 	models map[string]int
-	pools  map[poolKey]*pool
-	speeds map[string]*speed
-	paces  map[string]*pace
+	// pullers are the miners that may pull a model.
+	pullers map[string]map[*miner]struct{}
+	pools   map[poolKey]*pool
+	speeds  map[string]*speed
+	paces   map[string]*pace
 	// trips are the miners with an open circuit breaker; tripsEnd is when the first of them may try
 	// again, or a little earlier; zero: there is none.
 	trips    map[*miner]struct{}
@@ -76,6 +78,7 @@ func New(config Config, random *rand.Rand) *Scheduler {
 		miners:  make(map[aitbc.AccountID]*miner),
 		past:    list.New(),
 		models:  make(map[string]int),
+		pullers: make(map[string]map[*miner]struct{}),
 		pools:   make(map[poolKey]*pool),
 		speeds:  make(map[string]*speed),
 		paces:   make(map[string]*pace),

@@ -76,6 +76,11 @@ func (l *link) Text(leaseID string, from int64) {
 	}}})
 }
 
+// Pull implements dispatch.Link.
+func (l *link) Pull(models []string) {
+	l.put(&coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_PullRequest{PullRequest: &coordinatorv1.PullRequest{Models: models}}})
+}
+
 // End implements dispatch.Link.
 func (l *link) End() { l.end(errReplaced) }
 

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
@@ -303,6 +304,39 @@ func TestPiecesOfTextComeInOrder(t *testing.T) {
 		for _, bad := range []*coordinatorv1.ConnectRequest{chunk(-1, "x"), chunk(0, strings.Repeat("x", 64<<10+1))} {
 			c := w.welcomed()
 			c.send(bad)
+			c.ends(invalidField)
+		}
+	})
+}
+
+func TestAMinerSaysWhatItMayPullAndIsToldWhatToPull(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		c := w.welcomed()
+		pulls := []*coordinatorv1.ModelPull{{Model: "big:latest", CompletedBytes: 3, TotalBytes: 9, Error: "no such manifest"}}
+		c.send(state(func(s *coordinatorv1.MinerState) { s.PullableModels, s.Pulls = []string{"big:latest"}, pulls }))
+		synctest.Wait()
+		heard := w.dispatcher.states[0]
+		require.Equal(t, []string{"big:latest"}, heard.Pullable)
+		require.True(t, proto.Equal(pulls[0], heard.Pulls[0]))
+		w.dispatcher.link().Pull([]string{"big:latest"})
+		frame, err := c.Recv()
+		require.NoError(t, err)
+		require.Equal(t, []string{"big:latest"}, frame.GetPullRequest().GetModels())
+
+		for name, spoil := range map[string]func(*coordinatorv1.MinerState){
+			"no name":           func(s *coordinatorv1.MinerState) { s.PullableModels = []string{""} },
+			"a long name":       func(s *coordinatorv1.MinerState) { s.PullableModels = []string{strings.Repeat("x", 201)} },
+			"too many":          func(s *coordinatorv1.MinerState) { s.PullableModels = slices.Repeat([]string{"x"}, 1001) },
+			"too many pulls":    func(s *coordinatorv1.MinerState) { s.Pulls = slices.Repeat(pulls, 1001) },
+			"a pull of nothing": func(s *coordinatorv1.MinerState) { s.Pulls = []*coordinatorv1.ModelPull{{}} },
+			"a long error": func(s *coordinatorv1.MinerState) {
+				s.Pulls = []*coordinatorv1.ModelPull{{Model: "x", Error: strings.Repeat("x", 1001)}}
+			},
+			"less than nothing": func(s *coordinatorv1.MinerState) { s.Pulls = []*coordinatorv1.ModelPull{{Model: "x", TotalBytes: -1}} },
+		} {
+			t.Log(name)
+			c := w.welcomed()
+			c.send(state(spoil))
 			c.ends(invalidField)
 		}
 	})

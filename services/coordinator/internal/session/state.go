@@ -16,6 +16,8 @@ const (
 	maxLeases  = 10_000
 	maxName    = 200
 	maxEngine  = 64
+	// maxPullError is the contract's, in bytes.
+	maxPullError = 1000
 )
 
 // stateOf reads a miner's state. Errors: INVALID_FIELD.
@@ -38,6 +40,9 @@ func stateOf(m *coordinatorv1.MinerState) (dispatch.MinerState, error) {
 			return none, invalid("state.models", "number %d has a name of %d bytes, want 1 to %d", i+1, len(model.GetName()), maxName)
 		}
 	}
+	if err := checkPulls(m); err != nil {
+		return none, err
+	}
 	for i, device := range m.GetDevices() {
 		if len(device.GetName()) > maxName || len(device.GetKind()) > maxName {
 			return none, invalid("state.devices", "number %d has a name or kind of more than %d bytes", i+1, maxName)
@@ -52,7 +57,28 @@ func stateOf(m *coordinatorv1.MinerState) (dispatch.MinerState, error) {
 		Devices:    m.GetDevices(),
 		Running:    m.GetRunningLeaseIds(),
 		Finished:   m.GetFinishedLeaseIds(),
+		Pullable:   m.GetPullableModels(),
+		Pulls:      m.GetPulls(),
 	}, nil
+}
+
+// checkPulls bounds what a miner says of the models that it may pull. Errors: INVALID_FIELD.
+func checkPulls(m *coordinatorv1.MinerState) error {
+	if len(m.GetPullableModels()) > maxModels || len(m.GetPulls()) > maxModels {
+		return invalid("state.pullable_models", "%d models and %d pulls, at most %d of each", len(m.GetPullableModels()), len(m.GetPulls()), maxModels)
+	}
+	for i, name := range m.GetPullableModels() {
+		if name == "" || len(name) > maxName {
+			return invalid("state.pullable_models", "number %d has %d bytes, want 1 to %d", i+1, len(name), maxName)
+		}
+	}
+	for i, pull := range m.GetPulls() {
+		if pull.GetModel() == "" || len(pull.GetModel()) > maxName || len(pull.GetError()) > maxPullError || min(pull.GetCompletedBytes(), pull.GetTotalBytes()) < 0 {
+			return invalid("state.pulls", "number %d has a name of %d bytes, want 1 to %d; an error of %d, at most %d; or a negative size",
+				i+1, len(pull.GetModel()), maxName, len(pull.GetError()), maxPullError)
+		}
+	}
+	return nil
 }
 
 // utilization gives the device's mean use when the miner measured one that makes sense.

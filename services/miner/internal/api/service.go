@@ -82,13 +82,14 @@ func (s *service) GetStatus(context.Context, *minerv1.GetStatusRequest) (*minerv
 	for _, p := range s.pulls.States() {
 		status.Pulls = append(status.Pulls, pullStatus(p))
 	}
+	status.PullableModels = report.State.GetPullableModels()
 	status.Devices = devices(report.State.GetDevices(), work.Readings)
 	status.Why = reasons(link.Why)
 	return &minerv1.GetStatusResponse{Status: status}, nil
 }
 
 func pullStatus(p pull.State) *minerv1.PullStatus {
-	status := &minerv1.PullStatus{Name: p.Name, Active: p.Active, CompletedBytes: p.DoneBytes, TotalBytes: p.TotalBytes}
+	status := &minerv1.PullStatus{Name: p.Name, Active: p.Active, Requested: p.Requested, CompletedBytes: p.DoneBytes, TotalBytes: p.TotalBytes}
 	if p.Err != nil {
 		status.LastError = strings.TrimSpace(p.Err.Error()) // it ends with what a registry said
 	}

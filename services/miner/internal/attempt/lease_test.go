@@ -58,7 +58,7 @@ func newBench(t *testing.T, config attempt.Config, answer func(context.Context) 
 	return newBenchOn(t, config, engine{answer})
 }
 
-func newBenchOn(t *testing.T, config attempt.Config, on attempt.Executor) *bench {
+func newBenchOn(t *testing.T, config attempt.Config, on attempt.Executor, edits ...func(*attempt.Deps)) *bench {
 	t.Helper()
 	kept, err := spool.Open(t.TempDir(), spool.Limits{})
 	require.NoError(t, err)
@@ -67,10 +67,14 @@ func newBenchOn(t *testing.T, config attempt.Config, on attempt.Executor) *bench
 	require.NoError(t, err)
 	b := &bench{operator: coordinatortest.NewOperator(t), miner: coordinatortest.NewKey(t), spool: kept, proc: t.TempDir()}
 	config.Slots, config.RefreshInterval = 1, time.Minute
-	b.Runner = attempt.New(config, attempt.Deps{
+	deps := attempt.Deps{
 		Key: b.miner, Executor: on, Devices: device.Probe{Proc: b.proc, Tool: "no-such-tool"},
 		Spool: kept, Metrics: metrics, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-	})
+	}
+	for _, edit := range edits {
+		edit(&deps)
+	}
+	b.Runner = attempt.New(config, deps)
 	return b
 }
 

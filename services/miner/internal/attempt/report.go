@@ -80,6 +80,7 @@ func (r *Runner) report(concerns func(party) bool) Report {
 		report.State.Devices = append(report.State.Devices,
 			&coordinatorv1.MinerDevice{Name: d.Name, Kind: d.Kind, MemoryBytes: d.MemoryBytes})
 	}
+	report.State.PullableModels, report.State.Pulls = r.pulls()
 	for id, at := range r.starts {
 		if concerns(r.ownerOf(id)) {
 			report.Starts = append(report.Starts, &coordinatorv1.AttemptStart{LeaseId: id, StartedAt: timestamppb.New(at)})

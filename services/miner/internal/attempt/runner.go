@@ -32,6 +32,9 @@ type Config struct {
 	PriceFloor aitbc.Amount
 	// Models are the full names of the models to offer; empty: all.
 	Models []string
+	// Pullable are the full names of the models, among Models when there are any, that coordinators may have
+	// the engine pull.
+	Pullable []string
 	// MemoryReserve is what the owner keeps of the memory that models run in, in bytes; see [Withhold].
 	MemoryReserve int64
 	// RefreshInterval is how often engine and devices are looked at; positive.
@@ -48,6 +51,8 @@ type Deps struct {
 	Devices Devices
 	// Spool keeps the results.
 	Spool *spool.Spool
+	// Pulls pulls models; nil: nothing is pulled.
+	Pulls Pulls
 	// Metrics counts; see [NewMetrics].
 	Metrics *Metrics
 	// Log gets one line for each attempt.
@@ -111,11 +116,16 @@ func New(config Config, deps Deps) *Runner {
 		ended:    newEnded(),
 		needs:    map[string]int64{},
 	}
-	r.config.Models = nil
-	for _, name := range config.Models {
-		r.config.Models = append(r.config.Models, executor.FullName(name))
-	}
+	r.config.Models, r.config.Pullable = fullNames(config.Models), fullNames(config.Pullable)
 	return r
+}
+
+func fullNames(names []string) []string {
+	var full []string
+	for _, name := range names {
+		full = append(full, executor.FullName(name))
+	}
+	return full
 }
 
 // Run runs what is offered until ctx ends, and returns when every run has ended.

@@ -21,9 +21,14 @@ const (
 	here   = "here:latest"
 	lacked = "lacked:latest"
 	hidden = "hidden:latest" // pulled, and never listed
+	asked  = "asked:latest"
+	huge   = "huge:latest" // there is no room for it
 )
 
-var errRegistry = errors.New("the registry is away")
+var (
+	errRegistry = errors.New("the registry is away")
+	errRoom     = errors.New("there is no room")
+)
 
 // shelf is an engine whose registry answers at the third call; a model takes it a minute.
 type shelf struct {
@@ -36,6 +41,23 @@ func (s *shelf) Models(context.Context) ([]executor.Model, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]executor.Model(nil), s.models...), nil
+}
+
+func (s *shelf) fits(model string, _ int64) error {
+	if model == huge {
+		return errRoom
+	}
+	return nil
+}
+
+// begun gives when each pull began.
+func (s *shelf) begun(since time.Time) (after []time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, call := range s.calls {
+		after = append(after, call.Sub(since))
+	}
+	return after
 }
 
 func (s *shelf) Pull(ctx context.Context, model string, progress func(done, total int64)) error {
@@ -66,12 +88,11 @@ func (s *shelf) Pull(ctx context.Context, model string, progress func(done, tota
 func pulling(t *testing.T, engine *shelf, screen *bytes.Buffer, names ...string) (p *pull.Puller, log *bytes.Buffer, stop func()) {
 	t.Helper()
 	log = &bytes.Buffer{}
-	logger := slog.New(slog.NewTextHandler(log, nil))
-	if screen == nil {
-		p = pull.New(names, engine, logger, nil, func() {})
-	} else {
-		p = pull.New(names, engine, logger, screen, func() {})
+	deps := pull.Deps{Engine: engine, Log: slog.New(slog.NewTextHandler(log, nil)), Pulled: func() {}, Moved: func() {}, Fits: engine.fits}
+	if screen != nil {
+		deps.Screen = screen
 	}
+	p = pull.New(names, []string{"asked", "huge", here}, deps)
 	ctx, cancel := context.WithCancel(t.Context())
 	left := make(chan error, 1)
 	go func() { left <- p.Run(ctx) }()
@@ -102,11 +123,7 @@ func TestWhatIsLackingIsPulledAndTriedAgain(t *testing.T) {
 		require.Empty(t, p.States())
 		stop()
 
-		waits := []time.Duration{}
-		for _, call := range engine.calls {
-			waits = append(waits, call.Sub(began))
-		}
-		require.Equal(t, []time.Duration{0, 2 * time.Second, 6 * time.Second}, waits)
+		require.Equal(t, []time.Duration{0, 2 * time.Second, 6 * time.Second}, engine.begun(began))
 		require.Contains(t, log.String(), `bytes=31457280 of=62914560`, "half a minute is worth a line")
 		require.Contains(t, log.String(), `msg="a model is pulled" model=lacked:latest digest=d`)
 	})
@@ -144,6 +161,88 @@ func TestAModelThatTheEngineDoesNotListIsNamed(t *testing.T) {
 		<-time.After(61500 * time.Millisecond)
 		synctest.Wait()
 		require.ErrorContains(t, p.States()[0].Err, "`ollama list`")
+		stop()
+	})
+}
+
+func TestWhatIsAskedForIsPulledOnceForEachAsking(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		engine, began := &shelf{}, time.Now()
+		p, _, stop := pulling(t, engine, nil)
+		synctest.Wait()
+		require.Empty(t, p.States(), "nothing is pulled by itself")
+		p.Want([]string{"another:latest"})
+		synctest.Wait()
+		require.Empty(t, p.States(), "nor what the owner does not allow")
+
+		p.Want([]string{asked})
+		<-time.After(time.Hour)
+		state := p.States()[0]
+		require.ErrorIs(t, state.Err, errRegistry)
+		require.Equal(t, pull.State{Name: asked, Requested: true, Err: state.Err}, state)
+		p.Want([]string{asked})
+		<-time.After(time.Hour)
+		require.Equal(t, []time.Duration{0}, engine.begun(began), "it is tried once")
+
+		p.Want(nil)
+		require.Empty(t, p.States())
+		p.Want([]string{asked}) // fails again
+		synctest.Wait()
+		p.Want(nil)
+		p.Want([]string{asked}) // too soon: the second failure costs 4 s
+		synctest.Wait()
+		require.Equal(t, []pull.State{{Name: asked, Requested: true}}, p.States())
+		<-time.After(2 * time.Minute)
+		require.Equal(t, []time.Duration{0, 2 * time.Hour, 2*time.Hour + 4*time.Second}, engine.begun(began))
+		require.Empty(t, p.States(), "it is there")
+		stop()
+	})
+}
+
+func TestWhatIsWantedNoMoreIsLetGo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		engine, began := &shelf{calls: make([]time.Time, 2)}, time.Now()
+		p, log, stop := pulling(t, engine, nil)
+		p.Want([]string{asked})
+		<-time.After(30 * time.Second)
+		require.True(t, p.States()[0].Active)
+		p.Want(nil)
+		synctest.Wait()
+		require.Empty(t, p.States())
+		require.NotContains(t, log.String(), "cannot pull")
+
+		p.Want([]string{asked})
+		synctest.Wait()
+		require.True(t, p.States()[0].Active, "that was nobody's fault, so it begins at once")
+		require.Equal(t, []time.Duration{0, 30 * time.Second}, engine.begun(began)[2:])
+		stop()
+	})
+}
+
+func TestWhatIsAskedForGoesBeforeTheOwners(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		engine := &shelf{calls: make([]time.Time, 2)}
+		p, _, stop := pulling(t, engine, nil, "lacked", "hidden")
+		synctest.Wait()
+		p.Want([]string{asked})
+		<-time.After(90 * time.Second)
+		require.Equal(t, []string{hidden, asked}, []string{p.States()[0].Name, p.States()[1].Name})
+		require.True(t, p.States()[1].Active)
+		stop()
+	})
+}
+
+func TestAModelThatIsTooLargeIsNotFetchedForAJob(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, _, stop := pulling(t, &shelf{calls: make([]time.Time, 2)}, nil)
+		p.Want([]string{huge})
+		<-time.After(3 * time.Second)
+		require.ErrorIs(t, p.States()[0].Err, errRoom)
+		require.False(t, p.States()[0].Active)
 		stop()
 	})
 }

@@ -27,6 +27,8 @@ type Orders interface {
 	Revoke(op attempt.Operator, leaseID string, settle bool) error
 	// Accept keeps the acceptance of a result, which needs no more telling.
 	Accept(op attempt.Operator, leaseID string, acceptance *coordinatorv1.Acceptance) error
+	// Pull has the engine fetch these models and no others, of those that the owner allows.
+	Pull(op attempt.Operator, models []string)
 }
 
 // Reports is who knows what there is to tell.

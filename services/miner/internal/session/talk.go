@@ -268,6 +268,9 @@ func (t *talk) obey(frame *coordinatorv1.ConnectResponse) error {
 	case *coordinatorv1.ConnectResponse_ChunkRequest:
 		t.demands.add(f.ChunkRequest)
 		return nil
+	case *coordinatorv1.ConnectResponse_PullRequest:
+		t.worker.Pull(t.op, f.PullRequest.GetModels())
+		return nil
 	case *coordinatorv1.ConnectResponse_Explanation:
 		t.why.Store(f.Explanation)
 		return nil

@@ -41,7 +41,7 @@ const (
 	ErrorReason_ERROR_REASON_JOB_NOT_FOUND ErrorReason = 5
 	// No such receipt (or not yet), or it belongs to others.
 	ErrorReason_ERROR_REASON_RECEIPT_NOT_FOUND ErrorReason = 6
-	// Miners are connected, and none has the model.
+	// Miners are connected, and none has the model or may pull it.
 	ErrorReason_ERROR_REASON_MODEL_NOT_FOUND ErrorReason = 7
 	// No such miner.
 	ErrorReason_ERROR_REASON_MINER_NOT_FOUND ErrorReason = 8

@@ -526,7 +526,9 @@ type JobWait struct {
 	// How many miners each obstacle keeps from the job, by obstacle.
 	Obstacles []*ObstacleCount `protobuf:"bytes,3,rep,name=obstacles,proto3" json:"obstacles,omitempty"`
 	// The miners one by one, by id; at most 100.
-	Miners        []*MinerFinding `protobuf:"bytes,4,rep,name=miners,proto3" json:"miners,omitempty"`
+	Miners []*MinerFinding `protobuf:"bytes,4,rep,name=miners,proto3" json:"miners,omitempty"`
+	// What is done so that a miner gets the model; unset when some miner has it, or none may pull it.
+	Pull          *JobPull `protobuf:"bytes,5,opt,name=pull,proto3" json:"pull,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -589,6 +591,177 @@ func (x *JobWait) GetMiners() []*MinerFinding {
 	return nil
 }
 
+func (x *JobWait) GetPull() *JobPull {
+	if x != nil {
+		return x.Pull
+	}
+	return nil
+}
+
+// JobPull is what is done about a model that no miner has and that some may pull.
+type JobPull struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many miners may pull it.
+	Pullers int32 `protobuf:"varint,1,opt,name=pullers,proto3" json:"pullers,omitempty"`
+	// The miner that pulls it; empty: none does now.
+	MinerId string `protobuf:"bytes,2,opt,name=miner_id,json=minerId,proto3" json:"miner_id,omitempty"`
+	// When that was asked to.
+	AskedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=asked_at,json=askedAt,proto3" json:"asked_at,omitempty"`
+	// Bytes that it has, of the layers begun so far. JSON numbers, as all numbers here.
+	CompletedBytes float64 `protobuf:"fixed64,4,opt,name=completed_bytes,json=completedBytes,proto3" json:"completed_bytes,omitempty"`
+	// Bytes that those layers have; 0 before the first.
+	TotalBytes float64 `protobuf:"fixed64,5,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"`
+	// The tries that failed, the newest first; of each miner the last.
+	Failures      []*PullFailure `protobuf:"bytes,6,rep,name=failures,proto3" json:"failures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobPull) Reset() {
+	*x = JobPull{}
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobPull) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobPull) ProtoMessage() {}
+
+func (x *JobPull) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobPull.ProtoReflect.Descriptor instead.
+func (*JobPull) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *JobPull) GetPullers() int32 {
+	if x != nil {
+		return x.Pullers
+	}
+	return 0
+}
+
+func (x *JobPull) GetMinerId() string {
+	if x != nil {
+		return x.MinerId
+	}
+	return ""
+}
+
+func (x *JobPull) GetAskedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AskedAt
+	}
+	return nil
+}
+
+func (x *JobPull) GetCompletedBytes() float64 {
+	if x != nil {
+		return x.CompletedBytes
+	}
+	return 0
+}
+
+func (x *JobPull) GetTotalBytes() float64 {
+	if x != nil {
+		return x.TotalBytes
+	}
+	return 0
+}
+
+func (x *JobPull) GetFailures() []*PullFailure {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
+}
+
+// PullFailure is a pull that came to nothing.
+type PullFailure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The miner.
+	MinerId string `protobuf:"bytes,1,opt,name=miner_id,json=minerId,proto3" json:"miner_id,omitempty"`
+	// When it failed.
+	At *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	// Why, for people.
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// When this miner may be asked again at the earliest.
+	AgainAt       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=again_at,json=againAt,proto3" json:"again_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PullFailure) Reset() {
+	*x = PullFailure{}
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PullFailure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PullFailure) ProtoMessage() {}
+
+func (x *PullFailure) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PullFailure.ProtoReflect.Descriptor instead.
+func (*PullFailure) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PullFailure) GetMinerId() string {
+	if x != nil {
+		return x.MinerId
+	}
+	return ""
+}
+
+func (x *PullFailure) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *PullFailure) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *PullFailure) GetAgainAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AgainAt
+	}
+	return nil
+}
+
 // ObstacleCount is how many miners an obstacle keeps from a job.
 type ObstacleCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -603,7 +776,7 @@ type ObstacleCount struct {
 
 func (x *ObstacleCount) Reset() {
 	*x = ObstacleCount{}
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[7]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +788,7 @@ func (x *ObstacleCount) String() string {
 func (*ObstacleCount) ProtoMessage() {}
 
 func (x *ObstacleCount) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[7]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +801,7 @@ func (x *ObstacleCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObstacleCount.ProtoReflect.Descriptor instead.
 func (*ObstacleCount) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{7}
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ObstacleCount) GetObstacle() string {
@@ -660,7 +833,7 @@ type MinerFinding struct {
 
 func (x *MinerFinding) Reset() {
 	*x = MinerFinding{}
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[8]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -672,7 +845,7 @@ func (x *MinerFinding) String() string {
 func (*MinerFinding) ProtoMessage() {}
 
 func (x *MinerFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[8]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -685,7 +858,7 @@ func (x *MinerFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MinerFinding.ProtoReflect.Descriptor instead.
 func (*MinerFinding) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{8}
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *MinerFinding) GetMinerId() string {
@@ -737,7 +910,7 @@ type JobMoney struct {
 
 func (x *JobMoney) Reset() {
 	*x = JobMoney{}
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[9]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -749,7 +922,7 @@ func (x *JobMoney) String() string {
 func (*JobMoney) ProtoMessage() {}
 
 func (x *JobMoney) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[9]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -762,7 +935,7 @@ func (x *JobMoney) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobMoney.ProtoReflect.Descriptor instead.
 func (*JobMoney) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{9}
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *JobMoney) GetEscrowed() string {
@@ -864,7 +1037,7 @@ type MinerExplanation struct {
 
 func (x *MinerExplanation) Reset() {
 	*x = MinerExplanation{}
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[10]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -876,7 +1049,7 @@ func (x *MinerExplanation) String() string {
 func (*MinerExplanation) ProtoMessage() {}
 
 func (x *MinerExplanation) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[10]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -889,7 +1062,7 @@ func (x *MinerExplanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MinerExplanation.ProtoReflect.Descriptor instead.
 func (*MinerExplanation) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{10}
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *MinerExplanation) GetMinerId() string {
@@ -1004,7 +1177,7 @@ type PassedDecision struct {
 
 func (x *PassedDecision) Reset() {
 	*x = PassedDecision{}
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[11]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1016,7 +1189,7 @@ func (x *PassedDecision) String() string {
 func (*PassedDecision) ProtoMessage() {}
 
 func (x *PassedDecision) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[11]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1029,7 +1202,7 @@ func (x *PassedDecision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PassedDecision.ProtoReflect.Descriptor instead.
 func (*PassedDecision) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{11}
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PassedDecision) GetAt() *timestamppb.Timestamp {
@@ -1089,7 +1262,7 @@ type LostDecision struct {
 
 func (x *LostDecision) Reset() {
 	*x = LostDecision{}
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[12]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1274,7 @@ func (x *LostDecision) String() string {
 func (*LostDecision) ProtoMessage() {}
 
 func (x *LostDecision) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[12]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1287,7 @@ func (x *LostDecision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostDecision.ProtoReflect.Descriptor instead.
 func (*LostDecision) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{12}
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LostDecision) GetAt() *timestamppb.Timestamp {
@@ -1155,7 +1328,7 @@ type WaitingJobs struct {
 
 func (x *WaitingJobs) Reset() {
 	*x = WaitingJobs{}
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[13]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +1340,7 @@ func (x *WaitingJobs) String() string {
 func (*WaitingJobs) ProtoMessage() {}
 
 func (x *WaitingJobs) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[13]
+	mi := &file_aitbc_coordinator_v1_explain_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +1353,7 @@ func (x *WaitingJobs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitingJobs.ProtoReflect.Descriptor instead.
 func (*WaitingJobs) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{13}
+	return file_aitbc_coordinator_v1_explain_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WaitingJobs) GetModel() string {
@@ -1251,12 +1424,26 @@ const file_aitbc_coordinator_v1_explain_proto_rawDesc = "" +
 	"\x05score\x18\x02 \x01(\x01B\x03\xe0A\x03R\x05score\"r\n" +
 	"\bJobQueue\x12\x1f\n" +
 	"\bposition\x18\x01 \x01(\x05B\x03\xe0A\x03R\bposition\x12E\n" +
-	"\x0eestimated_wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x03\xe0A\x03R\restimatedWait\"\xee\x01\n" +
+	"\x0eestimated_wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x03\xe0A\x03R\restimatedWait\"\xa6\x02\n" +
 	"\aJobWait\x129\n" +
 	"\x05queue\x18\x01 \x01(\v2\x1e.aitbc.coordinator.v1.JobQueueB\x03\xe0A\x03R\x05queue\x12\x1f\n" +
 	"\beligible\x18\x02 \x01(\x05B\x03\xe0A\x03R\beligible\x12F\n" +
 	"\tobstacles\x18\x03 \x03(\v2#.aitbc.coordinator.v1.ObstacleCountB\x03\xe0A\x03R\tobstacles\x12?\n" +
-	"\x06miners\x18\x04 \x03(\v2\".aitbc.coordinator.v1.MinerFindingB\x03\xe0A\x03R\x06miners\"M\n" +
+	"\x06miners\x18\x04 \x03(\v2\".aitbc.coordinator.v1.MinerFindingB\x03\xe0A\x03R\x06miners\x126\n" +
+	"\x04pull\x18\x05 \x01(\v2\x1d.aitbc.coordinator.v1.JobPullB\x03\xe0A\x03R\x04pull\"\x9c\x02\n" +
+	"\aJobPull\x12\x1d\n" +
+	"\apullers\x18\x01 \x01(\x05B\x03\xe0A\x03R\apullers\x12\x1e\n" +
+	"\bminer_id\x18\x02 \x01(\tB\x03\xe0A\x03R\aminerId\x12:\n" +
+	"\basked_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\aaskedAt\x12,\n" +
+	"\x0fcompleted_bytes\x18\x04 \x01(\x01B\x03\xe0A\x03R\x0ecompletedBytes\x12$\n" +
+	"\vtotal_bytes\x18\x05 \x01(\x01B\x03\xe0A\x03R\n" +
+	"totalBytes\x12B\n" +
+	"\bfailures\x18\x06 \x03(\v2!.aitbc.coordinator.v1.PullFailureB\x03\xe0A\x03R\bfailures\"\xb9\x01\n" +
+	"\vPullFailure\x12\x1e\n" +
+	"\bminer_id\x18\x01 \x01(\tB\x03\xe0A\x03R\aminerId\x12/\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\x02at\x12\x1d\n" +
+	"\amessage\x18\x03 \x01(\tB\x03\xe0A\x03R\amessage\x12:\n" +
+	"\bagain_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\aagainAt\"M\n" +
 	"\rObstacleCount\x12\x1f\n" +
 	"\bobstacle\x18\x01 \x01(\tB\x03\xe0A\x03R\bobstacle\x12\x1b\n" +
 	"\x06miners\x18\x02 \x01(\x05B\x03\xe0A\x03R\x06miners\"l\n" +
@@ -1321,7 +1508,7 @@ func file_aitbc_coordinator_v1_explain_proto_rawDescGZIP() []byte {
 	return file_aitbc_coordinator_v1_explain_proto_rawDescData
 }
 
-var file_aitbc_coordinator_v1_explain_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_aitbc_coordinator_v1_explain_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_aitbc_coordinator_v1_explain_proto_goTypes = []any{
 	(*JobExplanation)(nil),        // 0: aitbc.coordinator.v1.JobExplanation
 	(*JobStep)(nil),               // 1: aitbc.coordinator.v1.JobStep
@@ -1330,43 +1517,50 @@ var file_aitbc_coordinator_v1_explain_proto_goTypes = []any{
 	(*MinerScore)(nil),            // 4: aitbc.coordinator.v1.MinerScore
 	(*JobQueue)(nil),              // 5: aitbc.coordinator.v1.JobQueue
 	(*JobWait)(nil),               // 6: aitbc.coordinator.v1.JobWait
-	(*ObstacleCount)(nil),         // 7: aitbc.coordinator.v1.ObstacleCount
-	(*MinerFinding)(nil),          // 8: aitbc.coordinator.v1.MinerFinding
-	(*JobMoney)(nil),              // 9: aitbc.coordinator.v1.JobMoney
-	(*MinerExplanation)(nil),      // 10: aitbc.coordinator.v1.MinerExplanation
-	(*PassedDecision)(nil),        // 11: aitbc.coordinator.v1.PassedDecision
-	(*LostDecision)(nil),          // 12: aitbc.coordinator.v1.LostDecision
-	(*WaitingJobs)(nil),           // 13: aitbc.coordinator.v1.WaitingJobs
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
+	(*JobPull)(nil),               // 7: aitbc.coordinator.v1.JobPull
+	(*PullFailure)(nil),           // 8: aitbc.coordinator.v1.PullFailure
+	(*ObstacleCount)(nil),         // 9: aitbc.coordinator.v1.ObstacleCount
+	(*MinerFinding)(nil),          // 10: aitbc.coordinator.v1.MinerFinding
+	(*JobMoney)(nil),              // 11: aitbc.coordinator.v1.JobMoney
+	(*MinerExplanation)(nil),      // 12: aitbc.coordinator.v1.MinerExplanation
+	(*PassedDecision)(nil),        // 13: aitbc.coordinator.v1.PassedDecision
+	(*LostDecision)(nil),          // 14: aitbc.coordinator.v1.LostDecision
+	(*WaitingJobs)(nil),           // 15: aitbc.coordinator.v1.WaitingJobs
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 17: google.protobuf.Duration
 }
 var file_aitbc_coordinator_v1_explain_proto_depIdxs = []int32{
 	1,  // 0: aitbc.coordinator.v1.JobExplanation.steps:type_name -> aitbc.coordinator.v1.JobStep
 	2,  // 1: aitbc.coordinator.v1.JobExplanation.decisions:type_name -> aitbc.coordinator.v1.JobDecision
 	6,  // 2: aitbc.coordinator.v1.JobExplanation.wait:type_name -> aitbc.coordinator.v1.JobWait
-	9,  // 3: aitbc.coordinator.v1.JobExplanation.money:type_name -> aitbc.coordinator.v1.JobMoney
-	14, // 4: aitbc.coordinator.v1.JobStep.at:type_name -> google.protobuf.Timestamp
-	14, // 5: aitbc.coordinator.v1.JobDecision.at:type_name -> google.protobuf.Timestamp
+	11, // 3: aitbc.coordinator.v1.JobExplanation.money:type_name -> aitbc.coordinator.v1.JobMoney
+	16, // 4: aitbc.coordinator.v1.JobStep.at:type_name -> google.protobuf.Timestamp
+	16, // 5: aitbc.coordinator.v1.JobDecision.at:type_name -> google.protobuf.Timestamp
 	4,  // 6: aitbc.coordinator.v1.JobDecision.compared:type_name -> aitbc.coordinator.v1.MinerScore
 	3,  // 7: aitbc.coordinator.v1.JobDecision.others:type_name -> aitbc.coordinator.v1.JobDecisionOthers
-	7,  // 8: aitbc.coordinator.v1.JobDecisionOthers.reasons:type_name -> aitbc.coordinator.v1.ObstacleCount
-	8,  // 9: aitbc.coordinator.v1.JobDecisionOthers.miners:type_name -> aitbc.coordinator.v1.MinerFinding
-	15, // 10: aitbc.coordinator.v1.JobQueue.estimated_wait:type_name -> google.protobuf.Duration
+	9,  // 8: aitbc.coordinator.v1.JobDecisionOthers.reasons:type_name -> aitbc.coordinator.v1.ObstacleCount
+	10, // 9: aitbc.coordinator.v1.JobDecisionOthers.miners:type_name -> aitbc.coordinator.v1.MinerFinding
+	17, // 10: aitbc.coordinator.v1.JobQueue.estimated_wait:type_name -> google.protobuf.Duration
 	5,  // 11: aitbc.coordinator.v1.JobWait.queue:type_name -> aitbc.coordinator.v1.JobQueue
-	7,  // 12: aitbc.coordinator.v1.JobWait.obstacles:type_name -> aitbc.coordinator.v1.ObstacleCount
-	8,  // 13: aitbc.coordinator.v1.JobWait.miners:type_name -> aitbc.coordinator.v1.MinerFinding
-	15, // 14: aitbc.coordinator.v1.JobMoney.metered:type_name -> google.protobuf.Duration
-	14, // 15: aitbc.coordinator.v1.MinerExplanation.tripped_until:type_name -> google.protobuf.Timestamp
-	12, // 16: aitbc.coordinator.v1.MinerExplanation.last_lost:type_name -> aitbc.coordinator.v1.LostDecision
-	13, // 17: aitbc.coordinator.v1.MinerExplanation.waiting:type_name -> aitbc.coordinator.v1.WaitingJobs
-	11, // 18: aitbc.coordinator.v1.MinerExplanation.passed:type_name -> aitbc.coordinator.v1.PassedDecision
-	14, // 19: aitbc.coordinator.v1.PassedDecision.at:type_name -> google.protobuf.Timestamp
-	14, // 20: aitbc.coordinator.v1.LostDecision.at:type_name -> google.protobuf.Timestamp
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	9,  // 12: aitbc.coordinator.v1.JobWait.obstacles:type_name -> aitbc.coordinator.v1.ObstacleCount
+	10, // 13: aitbc.coordinator.v1.JobWait.miners:type_name -> aitbc.coordinator.v1.MinerFinding
+	7,  // 14: aitbc.coordinator.v1.JobWait.pull:type_name -> aitbc.coordinator.v1.JobPull
+	16, // 15: aitbc.coordinator.v1.JobPull.asked_at:type_name -> google.protobuf.Timestamp
+	8,  // 16: aitbc.coordinator.v1.JobPull.failures:type_name -> aitbc.coordinator.v1.PullFailure
+	16, // 17: aitbc.coordinator.v1.PullFailure.at:type_name -> google.protobuf.Timestamp
+	16, // 18: aitbc.coordinator.v1.PullFailure.again_at:type_name -> google.protobuf.Timestamp
+	17, // 19: aitbc.coordinator.v1.JobMoney.metered:type_name -> google.protobuf.Duration
+	16, // 20: aitbc.coordinator.v1.MinerExplanation.tripped_until:type_name -> google.protobuf.Timestamp
+	14, // 21: aitbc.coordinator.v1.MinerExplanation.last_lost:type_name -> aitbc.coordinator.v1.LostDecision
+	15, // 22: aitbc.coordinator.v1.MinerExplanation.waiting:type_name -> aitbc.coordinator.v1.WaitingJobs
+	13, // 23: aitbc.coordinator.v1.MinerExplanation.passed:type_name -> aitbc.coordinator.v1.PassedDecision
+	16, // 24: aitbc.coordinator.v1.PassedDecision.at:type_name -> google.protobuf.Timestamp
+	16, // 25: aitbc.coordinator.v1.LostDecision.at:type_name -> google.protobuf.Timestamp
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_coordinator_v1_explain_proto_init() }
@@ -1380,7 +1574,7 @@ func file_aitbc_coordinator_v1_explain_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_coordinator_v1_explain_proto_rawDesc), len(file_aitbc_coordinator_v1_explain_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -643,9 +643,11 @@ type Miner struct {
 	// Its devices.
 	Devices []*MinerDevice `protobuf:"bytes,9,rep,name=devices,proto3" json:"devices,omitempty"`
 	// When its session began.
-	ConnectedAt   *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=connected_at,json=connectedAt,proto3" json:"connected_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ConnectedAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=connected_at,json=connectedAt,proto3" json:"connected_at,omitempty"`
+	// Full names of the models that it lacks and pulls when a job needs them.
+	PullableModels []string `protobuf:"bytes,11,rep,name=pullable_models,json=pullableModels,proto3" json:"pullable_models,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Miner) Reset() {
@@ -744,6 +746,13 @@ func (x *Miner) GetDevices() []*MinerDevice {
 func (x *Miner) GetConnectedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.ConnectedAt
+	}
+	return nil
+}
+
+func (x *Miner) GetPullableModels() []string {
+	if x != nil {
+		return x.PullableModels
 	}
 	return nil
 }
@@ -1192,7 +1201,7 @@ const file_aitbc_coordinator_v1_network_service_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\x04R\tpageToken\"{\n" +
 	"\x12ListMinersResponse\x128\n" +
 	"\x06miners\x18\x01 \x03(\v2\x1b.aitbc.coordinator.v1.MinerB\x03\xe0A\x03R\x06miners\x12+\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken\"\xa0\x03\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken\"\xce\x03\n" +
 	"\x05Miner\x12\x1e\n" +
 	"\bminer_id\x18\x01 \x01(\tB\x03\xe0A\x03R\aminerId\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tB\x03\xe0A\x03R\x06status\x12\x19\n" +
@@ -1206,7 +1215,8 @@ const file_aitbc_coordinator_v1_network_service_proto_rawDesc = "" +
 	"\x06models\x18\b \x03(\v2 .aitbc.coordinator.v1.MinerModelB\x03\xe0A\x03R\x06models\x12@\n" +
 	"\adevices\x18\t \x03(\v2!.aitbc.coordinator.v1.MinerDeviceB\x03\xe0A\x03R\adevices\x12B\n" +
 	"\fconnected_at\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\vconnectedAt\">\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\vconnectedAt\x12,\n" +
+	"\x0fpullable_models\x18\v \x03(\tB\x03\xe0A\x03R\x0epullableModels\">\n" +
 	"\x13ExplainMinerRequest\x12'\n" +
 	"\bminer_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(@R\aminerId\"e\n" +
 	"\x14ExplainMinerResponse\x12M\n" +

@@ -245,6 +245,7 @@ type ConnectResponse struct {
 	//	*ConnectResponse_JobClaimAnswer
 	//	*ConnectResponse_ChunkRequest
 	//	*ConnectResponse_Explanation
+	//	*ConnectResponse_PullRequest
 	Frame         isConnectResponse_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -359,6 +360,15 @@ func (x *ConnectResponse) GetExplanation() *MinerExplanation {
 	return nil
 }
 
+func (x *ConnectResponse) GetPullRequest() *PullRequest {
+	if x != nil {
+		if x, ok := x.Frame.(*ConnectResponse_PullRequest); ok {
+			return x.PullRequest
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Frame interface {
 	isConnectResponse_Frame()
 }
@@ -404,6 +414,11 @@ type ConnectResponse_Explanation struct {
 	Explanation *MinerExplanation `protobuf:"bytes,8,opt,name=explanation,proto3,oneof"`
 }
 
+type ConnectResponse_PullRequest struct {
+	// The models that the miner is to pull.
+	PullRequest *PullRequest `protobuf:"bytes,9,opt,name=pull_request,json=pullRequest,proto3,oneof"`
+}
+
 func (*ConnectResponse_Challenge) isConnectResponse_Frame() {}
 
 func (*ConnectResponse_Welcome) isConnectResponse_Frame() {}
@@ -419,6 +434,8 @@ func (*ConnectResponse_JobClaimAnswer) isConnectResponse_Frame() {}
 func (*ConnectResponse_ChunkRequest) isConnectResponse_Frame() {}
 
 func (*ConnectResponse_Explanation) isConnectResponse_Frame() {}
+
+func (*ConnectResponse_PullRequest) isConnectResponse_Frame() {}
 
 // MinerHello says who wants to connect.
 type MinerHello struct {
@@ -707,8 +724,12 @@ type MinerState struct {
 	RunningLeaseIds []string `protobuf:"bytes,7,rep,name=running_lease_ids,json=runningLeaseIds,proto3" json:"running_lease_ids,omitempty"`
 	// Leases whose results are on its disk and not yet accepted or revoked.
 	FinishedLeaseIds []string `protobuf:"bytes,8,rep,name=finished_lease_ids,json=finishedLeaseIds,proto3" json:"finished_lease_ids,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Full names of the models that its engine lacks and that it pulls when a PullRequest names them.
+	PullableModels []string `protobuf:"bytes,9,rep,name=pullable_models,json=pullableModels,proto3" json:"pullable_models,omitempty"`
+	// What has become of the models that the last PullRequest named and that its engine still lacks.
+	Pulls         []*ModelPull `protobuf:"bytes,10,rep,name=pulls,proto3" json:"pulls,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MinerState) Reset() {
@@ -797,6 +818,94 @@ func (x *MinerState) GetFinishedLeaseIds() []string {
 	return nil
 }
 
+func (x *MinerState) GetPullableModels() []string {
+	if x != nil {
+		return x.PullableModels
+	}
+	return nil
+}
+
+func (x *MinerState) GetPulls() []*ModelPull {
+	if x != nil {
+		return x.Pulls
+	}
+	return nil
+}
+
+// ModelPull is a model on its way from its registry to a miner's engine.
+type ModelPull struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Full name.
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// Bytes that are there, of the layers begun so far.
+	CompletedBytes int64 `protobuf:"varint,2,opt,name=completed_bytes,json=completedBytes,proto3" json:"completed_bytes,omitempty"`
+	// Bytes that those layers have; 0 before the first.
+	TotalBytes int64 `protobuf:"varint,3,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"`
+	// Why it failed, for people, at most 1000 bytes; it is not tried again before a PullRequest without it
+	// and then one with it. Empty: it has not failed.
+	Error         string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelPull) Reset() {
+	*x = ModelPull{}
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelPull) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelPull) ProtoMessage() {}
+
+func (x *ModelPull) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelPull.ProtoReflect.Descriptor instead.
+func (*ModelPull) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ModelPull) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *ModelPull) GetCompletedBytes() int64 {
+	if x != nil {
+		return x.CompletedBytes
+	}
+	return 0
+}
+
+func (x *ModelPull) GetTotalBytes() int64 {
+	if x != nil {
+		return x.TotalBytes
+	}
+	return 0
+}
+
+func (x *ModelPull) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 // MinerModel is a model that a miner's engine has.
 type MinerModel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -814,7 +923,7 @@ type MinerModel struct {
 
 func (x *MinerModel) Reset() {
 	*x = MinerModel{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[7]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +935,7 @@ func (x *MinerModel) String() string {
 func (*MinerModel) ProtoMessage() {}
 
 func (x *MinerModel) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[7]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +948,7 @@ func (x *MinerModel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MinerModel.ProtoReflect.Descriptor instead.
 func (*MinerModel) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{7}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *MinerModel) GetName() string {
@@ -885,7 +994,7 @@ type MinerDevice struct {
 
 func (x *MinerDevice) Reset() {
 	*x = MinerDevice{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[8]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -897,7 +1006,7 @@ func (x *MinerDevice) String() string {
 func (*MinerDevice) ProtoMessage() {}
 
 func (x *MinerDevice) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[8]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -910,7 +1019,7 @@ func (x *MinerDevice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MinerDevice.ProtoReflect.Descriptor instead.
 func (*MinerDevice) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{8}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *MinerDevice) GetName() string {
@@ -947,7 +1056,7 @@ type AttemptStart struct {
 
 func (x *AttemptStart) Reset() {
 	*x = AttemptStart{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[9]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -959,7 +1068,7 @@ func (x *AttemptStart) String() string {
 func (*AttemptStart) ProtoMessage() {}
 
 func (x *AttemptStart) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[9]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -972,7 +1081,7 @@ func (x *AttemptStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptStart.ProtoReflect.Descriptor instead.
 func (*AttemptStart) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{9}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AttemptStart) GetLeaseId() string {
@@ -1006,7 +1115,7 @@ type AttemptChunk struct {
 
 func (x *AttemptChunk) Reset() {
 	*x = AttemptChunk{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[10]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1018,7 +1127,7 @@ func (x *AttemptChunk) String() string {
 func (*AttemptChunk) ProtoMessage() {}
 
 func (x *AttemptChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[10]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1031,7 +1140,7 @@ func (x *AttemptChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptChunk.ProtoReflect.Descriptor instead.
 func (*AttemptChunk) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{10}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AttemptChunk) GetLeaseId() string {
@@ -1077,7 +1186,7 @@ type AttemptProgress struct {
 
 func (x *AttemptProgress) Reset() {
 	*x = AttemptProgress{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[11]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1198,7 @@ func (x *AttemptProgress) String() string {
 func (*AttemptProgress) ProtoMessage() {}
 
 func (x *AttemptProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[11]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1211,7 @@ func (x *AttemptProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptProgress.ProtoReflect.Descriptor instead.
 func (*AttemptProgress) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{11}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AttemptProgress) GetLeaseId() string {
@@ -1159,7 +1268,7 @@ type AttemptResult struct {
 
 func (x *AttemptResult) Reset() {
 	*x = AttemptResult{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[12]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1171,7 +1280,7 @@ func (x *AttemptResult) String() string {
 func (*AttemptResult) ProtoMessage() {}
 
 func (x *AttemptResult) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[12]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1184,7 +1293,7 @@ func (x *AttemptResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptResult.ProtoReflect.Descriptor instead.
 func (*AttemptResult) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{12}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AttemptResult) GetLeaseId() string {
@@ -1238,7 +1347,7 @@ type AttemptFailure struct {
 
 func (x *AttemptFailure) Reset() {
 	*x = AttemptFailure{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[13]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1359,7 @@ func (x *AttemptFailure) String() string {
 func (*AttemptFailure) ProtoMessage() {}
 
 func (x *AttemptFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[13]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1372,7 @@ func (x *AttemptFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptFailure.ProtoReflect.Descriptor instead.
 func (*AttemptFailure) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{13}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AttemptFailure) GetLeaseId() string {
@@ -1304,7 +1413,7 @@ type JobClaim struct {
 
 func (x *JobClaim) Reset() {
 	*x = JobClaim{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[14]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1425,7 @@ func (x *JobClaim) String() string {
 func (*JobClaim) ProtoMessage() {}
 
 func (x *JobClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[14]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1438,7 @@ func (x *JobClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobClaim.ProtoReflect.Descriptor instead.
 func (*JobClaim) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{14}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *JobClaim) GetJobId() string {
@@ -1377,7 +1486,7 @@ type JobClaimAnswer struct {
 
 func (x *JobClaimAnswer) Reset() {
 	*x = JobClaimAnswer{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[15]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +1498,7 @@ func (x *JobClaimAnswer) String() string {
 func (*JobClaimAnswer) ProtoMessage() {}
 
 func (x *JobClaimAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[15]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +1511,7 @@ func (x *JobClaimAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobClaimAnswer.ProtoReflect.Descriptor instead.
 func (*JobClaimAnswer) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{15}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *JobClaimAnswer) GetJobId() string {
@@ -1449,7 +1558,7 @@ type LeaseRevocation struct {
 
 func (x *LeaseRevocation) Reset() {
 	*x = LeaseRevocation{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[16]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1461,7 +1570,7 @@ func (x *LeaseRevocation) String() string {
 func (*LeaseRevocation) ProtoMessage() {}
 
 func (x *LeaseRevocation) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[16]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1474,7 +1583,7 @@ func (x *LeaseRevocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRevocation.ProtoReflect.Descriptor instead.
 func (*LeaseRevocation) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{16}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LeaseRevocation) GetLeaseId() string {
@@ -1511,7 +1620,7 @@ type ResultAcceptance struct {
 
 func (x *ResultAcceptance) Reset() {
 	*x = ResultAcceptance{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[17]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1523,7 +1632,7 @@ func (x *ResultAcceptance) String() string {
 func (*ResultAcceptance) ProtoMessage() {}
 
 func (x *ResultAcceptance) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[17]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1536,7 +1645,7 @@ func (x *ResultAcceptance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultAcceptance.ProtoReflect.Descriptor instead.
 func (*ResultAcceptance) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{17}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ResultAcceptance) GetLeaseId() string {
@@ -1568,7 +1677,7 @@ type ChunkRequest struct {
 
 func (x *ChunkRequest) Reset() {
 	*x = ChunkRequest{}
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[18]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1580,7 +1689,7 @@ func (x *ChunkRequest) String() string {
 func (*ChunkRequest) ProtoMessage() {}
 
 func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[18]
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1593,7 +1702,7 @@ func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkRequest.ProtoReflect.Descriptor instead.
 func (*ChunkRequest) Descriptor() ([]byte, []int) {
-	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{18}
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ChunkRequest) GetLeaseId() string {
@@ -1608,6 +1717,54 @@ func (x *ChunkRequest) GetFromOffset() int64 {
 		return x.FromOffset
 	}
 	return 0
+}
+
+// PullRequest names all the models that the coordinator wants the miner to pull now, of those that its
+// state calls pullable; what it leaves out that an earlier one named is wanted no more. It comes behind
+// the first state of a session that names such models or pulls, and at every change.
+type PullRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Full names.
+	Models        []string `protobuf:"bytes,1,rep,name=models,proto3" json:"models,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PullRequest) Reset() {
+	*x = PullRequest{}
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PullRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PullRequest) ProtoMessage() {}
+
+func (x *PullRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aitbc_coordinator_v1_session_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PullRequest.ProtoReflect.Descriptor instead.
+func (*PullRequest) Descriptor() ([]byte, []int) {
+	return file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *PullRequest) GetModels() []string {
+	if x != nil {
+		return x.Models
+	}
+	return nil
 }
 
 var File_aitbc_coordinator_v1_session_service_proto protoreflect.FileDescriptor
@@ -1625,7 +1782,7 @@ const file_aitbc_coordinator_v1_session_service_proto_rawDesc = "" +
 	"\tjob_claim\x18\a \x01(\v2\x1e.aitbc.coordinator.v1.JobClaimH\x00R\bjobClaim\x12I\n" +
 	"\rattempt_chunk\x18\b \x01(\v2\".aitbc.coordinator.v1.AttemptChunkH\x00R\fattemptChunk\x12R\n" +
 	"\x10attempt_progress\x18\t \x01(\v2%.aitbc.coordinator.v1.AttemptProgressH\x00R\x0fattemptProgressB\a\n" +
-	"\x05frame\"\xed\x04\n" +
+	"\x05frame\"\xb5\x05\n" +
 	"\x0fConnectResponse\x12F\n" +
 	"\tchallenge\x18\x01 \x01(\v2&.aitbc.coordinator.v1.SessionChallengeH\x00R\tchallenge\x12@\n" +
 	"\awelcome\x18\x02 \x01(\v2$.aitbc.coordinator.v1.SessionWelcomeH\x00R\awelcome\x123\n" +
@@ -1634,7 +1791,8 @@ const file_aitbc_coordinator_v1_session_service_proto_rawDesc = "" +
 	"\x11result_acceptance\x18\x05 \x01(\v2&.aitbc.coordinator.v1.ResultAcceptanceH\x00R\x10resultAcceptance\x12P\n" +
 	"\x10job_claim_answer\x18\x06 \x01(\v2$.aitbc.coordinator.v1.JobClaimAnswerH\x00R\x0ejobClaimAnswer\x12I\n" +
 	"\rchunk_request\x18\a \x01(\v2\".aitbc.coordinator.v1.ChunkRequestH\x00R\fchunkRequest\x12J\n" +
-	"\vexplanation\x18\b \x01(\v2&.aitbc.coordinator.v1.MinerExplanationH\x00R\vexplanationB\a\n" +
+	"\vexplanation\x18\b \x01(\v2&.aitbc.coordinator.v1.MinerExplanationH\x00R\vexplanation\x12F\n" +
+	"\fpull_request\x18\t \x01(\v2!.aitbc.coordinator.v1.PullRequestH\x00R\vpullRequestB\a\n" +
 	"\x05frame\"\xa0\x01\n" +
 	"\n" +
 	"MinerHello\x12\x1e\n" +
@@ -1656,7 +1814,7 @@ const file_aitbc_coordinator_v1_session_service_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tB\x03\xe0A\x03R\tsessionId\x12M\n" +
 	"\x12heartbeat_interval\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x03\xe0A\x03R\x11heartbeatInterval\x12*\n" +
-	"\x0ewants_progress\x18\x03 \x01(\bB\x03\xe0A\x03R\rwantsProgress\"\xfd\x02\n" +
+	"\x0ewants_progress\x18\x03 \x01(\bB\x03\xe0A\x03R\rwantsProgress\"\xe7\x03\n" +
 	"\n" +
 	"MinerState\x12\x19\n" +
 	"\x05slots\x18\x01 \x01(\x05B\x03\xe0A\x02R\x05slots\x12\x1f\n" +
@@ -1666,7 +1824,16 @@ const file_aitbc_coordinator_v1_session_service_proto_rawDesc = "" +
 	"\x06models\x18\x05 \x03(\v2 .aitbc.coordinator.v1.MinerModelB\x03\xe0A\x01R\x06models\x12@\n" +
 	"\adevices\x18\x06 \x03(\v2!.aitbc.coordinator.v1.MinerDeviceB\x03\xe0A\x01R\adevices\x12/\n" +
 	"\x11running_lease_ids\x18\a \x03(\tB\x03\xe0A\x01R\x0frunningLeaseIds\x121\n" +
-	"\x12finished_lease_ids\x18\b \x03(\tB\x03\xe0A\x01R\x10finishedLeaseIds\"\x7f\n" +
+	"\x12finished_lease_ids\x18\b \x03(\tB\x03\xe0A\x01R\x10finishedLeaseIds\x12,\n" +
+	"\x0fpullable_models\x18\t \x03(\tB\x03\xe0A\x01R\x0epullableModels\x12:\n" +
+	"\x05pulls\x18\n" +
+	" \x03(\v2\x1f.aitbc.coordinator.v1.ModelPullB\x03\xe0A\x01R\x05pulls\"\x95\x01\n" +
+	"\tModelPull\x12\x19\n" +
+	"\x05model\x18\x01 \x01(\tB\x03\xe0A\x02R\x05model\x12,\n" +
+	"\x0fcompleted_bytes\x18\x02 \x01(\x03B\x03\xe0A\x01R\x0ecompletedBytes\x12$\n" +
+	"\vtotal_bytes\x18\x03 \x01(\x03B\x03\xe0A\x01R\n" +
+	"totalBytes\x12\x19\n" +
+	"\x05error\x18\x04 \x01(\tB\x03\xe0A\x01R\x05error\"\x7f\n" +
 	"\n" +
 	"MinerModel\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x02R\x04name\x12\x1b\n" +
@@ -1725,7 +1892,9 @@ const file_aitbc_coordinator_v1_session_service_proto_rawDesc = "" +
 	"\fChunkRequest\x12\x1e\n" +
 	"\blease_id\x18\x01 \x01(\tB\x03\xe0A\x03R\aleaseId\x12$\n" +
 	"\vfrom_offset\x18\x02 \x01(\x03B\x03\xe0A\x03R\n" +
-	"fromOffset2l\n" +
+	"fromOffset\"*\n" +
+	"\vPullRequest\x12\x1b\n" +
+	"\x06models\x18\x01 \x03(\tB\x03\xe0A\x03R\x06models2l\n" +
 	"\x0eSessionService\x12Z\n" +
 	"\aConnect\x12$.aitbc.coordinator.v1.ConnectRequest\x1a%.aitbc.coordinator.v1.ConnectResponse(\x010\x01B\xe3\x01\n" +
 	"\x18com.aitbc.coordinator.v1B\x13SessionServiceProtoP\x01Z@github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1;coordinatorv1\xa2\x02\x03ACX\xaa\x02\x14Aitbc.Coordinator.V1\xca\x02\x14Aitbc\\Coordinator\\V1\xe2\x02 Aitbc\\Coordinator\\V1\\GPBMetadata\xea\x02\x16Aitbc::Coordinator::V1b\x06proto3"
@@ -1742,7 +1911,7 @@ func file_aitbc_coordinator_v1_session_service_proto_rawDescGZIP() []byte {
 	return file_aitbc_coordinator_v1_session_service_proto_rawDescData
 }
 
-var file_aitbc_coordinator_v1_session_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_aitbc_coordinator_v1_session_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_aitbc_coordinator_v1_session_service_proto_goTypes = []any{
 	(*ConnectRequest)(nil),        // 0: aitbc.coordinator.v1.ConnectRequest
 	(*ConnectResponse)(nil),       // 1: aitbc.coordinator.v1.ConnectResponse
@@ -1751,56 +1920,60 @@ var file_aitbc_coordinator_v1_session_service_proto_goTypes = []any{
 	(*MinerAuthentication)(nil),   // 4: aitbc.coordinator.v1.MinerAuthentication
 	(*SessionWelcome)(nil),        // 5: aitbc.coordinator.v1.SessionWelcome
 	(*MinerState)(nil),            // 6: aitbc.coordinator.v1.MinerState
-	(*MinerModel)(nil),            // 7: aitbc.coordinator.v1.MinerModel
-	(*MinerDevice)(nil),           // 8: aitbc.coordinator.v1.MinerDevice
-	(*AttemptStart)(nil),          // 9: aitbc.coordinator.v1.AttemptStart
-	(*AttemptChunk)(nil),          // 10: aitbc.coordinator.v1.AttemptChunk
-	(*AttemptProgress)(nil),       // 11: aitbc.coordinator.v1.AttemptProgress
-	(*AttemptResult)(nil),         // 12: aitbc.coordinator.v1.AttemptResult
-	(*AttemptFailure)(nil),        // 13: aitbc.coordinator.v1.AttemptFailure
-	(*JobClaim)(nil),              // 14: aitbc.coordinator.v1.JobClaim
-	(*JobClaimAnswer)(nil),        // 15: aitbc.coordinator.v1.JobClaimAnswer
-	(*LeaseRevocation)(nil),       // 16: aitbc.coordinator.v1.LeaseRevocation
-	(*ResultAcceptance)(nil),      // 17: aitbc.coordinator.v1.ResultAcceptance
-	(*ChunkRequest)(nil),          // 18: aitbc.coordinator.v1.ChunkRequest
-	(*Lease)(nil),                 // 19: aitbc.coordinator.v1.Lease
-	(*MinerExplanation)(nil),      // 20: aitbc.coordinator.v1.MinerExplanation
-	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
-	(*JobMetrics)(nil),            // 23: aitbc.coordinator.v1.JobMetrics
-	(*Acceptance)(nil),            // 24: aitbc.coordinator.v1.Acceptance
+	(*ModelPull)(nil),             // 7: aitbc.coordinator.v1.ModelPull
+	(*MinerModel)(nil),            // 8: aitbc.coordinator.v1.MinerModel
+	(*MinerDevice)(nil),           // 9: aitbc.coordinator.v1.MinerDevice
+	(*AttemptStart)(nil),          // 10: aitbc.coordinator.v1.AttemptStart
+	(*AttemptChunk)(nil),          // 11: aitbc.coordinator.v1.AttemptChunk
+	(*AttemptProgress)(nil),       // 12: aitbc.coordinator.v1.AttemptProgress
+	(*AttemptResult)(nil),         // 13: aitbc.coordinator.v1.AttemptResult
+	(*AttemptFailure)(nil),        // 14: aitbc.coordinator.v1.AttemptFailure
+	(*JobClaim)(nil),              // 15: aitbc.coordinator.v1.JobClaim
+	(*JobClaimAnswer)(nil),        // 16: aitbc.coordinator.v1.JobClaimAnswer
+	(*LeaseRevocation)(nil),       // 17: aitbc.coordinator.v1.LeaseRevocation
+	(*ResultAcceptance)(nil),      // 18: aitbc.coordinator.v1.ResultAcceptance
+	(*ChunkRequest)(nil),          // 19: aitbc.coordinator.v1.ChunkRequest
+	(*PullRequest)(nil),           // 20: aitbc.coordinator.v1.PullRequest
+	(*Lease)(nil),                 // 21: aitbc.coordinator.v1.Lease
+	(*MinerExplanation)(nil),      // 22: aitbc.coordinator.v1.MinerExplanation
+	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*JobMetrics)(nil),            // 25: aitbc.coordinator.v1.JobMetrics
+	(*Acceptance)(nil),            // 26: aitbc.coordinator.v1.Acceptance
 }
 var file_aitbc_coordinator_v1_session_service_proto_depIdxs = []int32{
 	2,  // 0: aitbc.coordinator.v1.ConnectRequest.hello:type_name -> aitbc.coordinator.v1.MinerHello
 	4,  // 1: aitbc.coordinator.v1.ConnectRequest.authentication:type_name -> aitbc.coordinator.v1.MinerAuthentication
 	6,  // 2: aitbc.coordinator.v1.ConnectRequest.state:type_name -> aitbc.coordinator.v1.MinerState
-	9,  // 3: aitbc.coordinator.v1.ConnectRequest.attempt_start:type_name -> aitbc.coordinator.v1.AttemptStart
-	12, // 4: aitbc.coordinator.v1.ConnectRequest.attempt_result:type_name -> aitbc.coordinator.v1.AttemptResult
-	13, // 5: aitbc.coordinator.v1.ConnectRequest.attempt_failure:type_name -> aitbc.coordinator.v1.AttemptFailure
-	14, // 6: aitbc.coordinator.v1.ConnectRequest.job_claim:type_name -> aitbc.coordinator.v1.JobClaim
-	10, // 7: aitbc.coordinator.v1.ConnectRequest.attempt_chunk:type_name -> aitbc.coordinator.v1.AttemptChunk
-	11, // 8: aitbc.coordinator.v1.ConnectRequest.attempt_progress:type_name -> aitbc.coordinator.v1.AttemptProgress
+	10, // 3: aitbc.coordinator.v1.ConnectRequest.attempt_start:type_name -> aitbc.coordinator.v1.AttemptStart
+	13, // 4: aitbc.coordinator.v1.ConnectRequest.attempt_result:type_name -> aitbc.coordinator.v1.AttemptResult
+	14, // 5: aitbc.coordinator.v1.ConnectRequest.attempt_failure:type_name -> aitbc.coordinator.v1.AttemptFailure
+	15, // 6: aitbc.coordinator.v1.ConnectRequest.job_claim:type_name -> aitbc.coordinator.v1.JobClaim
+	11, // 7: aitbc.coordinator.v1.ConnectRequest.attempt_chunk:type_name -> aitbc.coordinator.v1.AttemptChunk
+	12, // 8: aitbc.coordinator.v1.ConnectRequest.attempt_progress:type_name -> aitbc.coordinator.v1.AttemptProgress
 	3,  // 9: aitbc.coordinator.v1.ConnectResponse.challenge:type_name -> aitbc.coordinator.v1.SessionChallenge
 	5,  // 10: aitbc.coordinator.v1.ConnectResponse.welcome:type_name -> aitbc.coordinator.v1.SessionWelcome
-	19, // 11: aitbc.coordinator.v1.ConnectResponse.lease:type_name -> aitbc.coordinator.v1.Lease
-	16, // 12: aitbc.coordinator.v1.ConnectResponse.lease_revocation:type_name -> aitbc.coordinator.v1.LeaseRevocation
-	17, // 13: aitbc.coordinator.v1.ConnectResponse.result_acceptance:type_name -> aitbc.coordinator.v1.ResultAcceptance
-	15, // 14: aitbc.coordinator.v1.ConnectResponse.job_claim_answer:type_name -> aitbc.coordinator.v1.JobClaimAnswer
-	18, // 15: aitbc.coordinator.v1.ConnectResponse.chunk_request:type_name -> aitbc.coordinator.v1.ChunkRequest
-	20, // 16: aitbc.coordinator.v1.ConnectResponse.explanation:type_name -> aitbc.coordinator.v1.MinerExplanation
-	21, // 17: aitbc.coordinator.v1.SessionWelcome.heartbeat_interval:type_name -> google.protobuf.Duration
-	7,  // 18: aitbc.coordinator.v1.MinerState.models:type_name -> aitbc.coordinator.v1.MinerModel
-	8,  // 19: aitbc.coordinator.v1.MinerState.devices:type_name -> aitbc.coordinator.v1.MinerDevice
-	22, // 20: aitbc.coordinator.v1.AttemptStart.started_at:type_name -> google.protobuf.Timestamp
-	23, // 21: aitbc.coordinator.v1.AttemptResult.metrics:type_name -> aitbc.coordinator.v1.JobMetrics
-	24, // 22: aitbc.coordinator.v1.ResultAcceptance.acceptance:type_name -> aitbc.coordinator.v1.Acceptance
-	0,  // 23: aitbc.coordinator.v1.SessionService.Connect:input_type -> aitbc.coordinator.v1.ConnectRequest
-	1,  // 24: aitbc.coordinator.v1.SessionService.Connect:output_type -> aitbc.coordinator.v1.ConnectResponse
-	24, // [24:25] is the sub-list for method output_type
-	23, // [23:24] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	21, // 11: aitbc.coordinator.v1.ConnectResponse.lease:type_name -> aitbc.coordinator.v1.Lease
+	17, // 12: aitbc.coordinator.v1.ConnectResponse.lease_revocation:type_name -> aitbc.coordinator.v1.LeaseRevocation
+	18, // 13: aitbc.coordinator.v1.ConnectResponse.result_acceptance:type_name -> aitbc.coordinator.v1.ResultAcceptance
+	16, // 14: aitbc.coordinator.v1.ConnectResponse.job_claim_answer:type_name -> aitbc.coordinator.v1.JobClaimAnswer
+	19, // 15: aitbc.coordinator.v1.ConnectResponse.chunk_request:type_name -> aitbc.coordinator.v1.ChunkRequest
+	22, // 16: aitbc.coordinator.v1.ConnectResponse.explanation:type_name -> aitbc.coordinator.v1.MinerExplanation
+	20, // 17: aitbc.coordinator.v1.ConnectResponse.pull_request:type_name -> aitbc.coordinator.v1.PullRequest
+	23, // 18: aitbc.coordinator.v1.SessionWelcome.heartbeat_interval:type_name -> google.protobuf.Duration
+	8,  // 19: aitbc.coordinator.v1.MinerState.models:type_name -> aitbc.coordinator.v1.MinerModel
+	9,  // 20: aitbc.coordinator.v1.MinerState.devices:type_name -> aitbc.coordinator.v1.MinerDevice
+	7,  // 21: aitbc.coordinator.v1.MinerState.pulls:type_name -> aitbc.coordinator.v1.ModelPull
+	24, // 22: aitbc.coordinator.v1.AttemptStart.started_at:type_name -> google.protobuf.Timestamp
+	25, // 23: aitbc.coordinator.v1.AttemptResult.metrics:type_name -> aitbc.coordinator.v1.JobMetrics
+	26, // 24: aitbc.coordinator.v1.ResultAcceptance.acceptance:type_name -> aitbc.coordinator.v1.Acceptance
+	0,  // 25: aitbc.coordinator.v1.SessionService.Connect:input_type -> aitbc.coordinator.v1.ConnectRequest
+	1,  // 26: aitbc.coordinator.v1.SessionService.Connect:output_type -> aitbc.coordinator.v1.ConnectResponse
+	26, // [26:27] is the sub-list for method output_type
+	25, // [25:26] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_aitbc_coordinator_v1_session_service_proto_init() }
@@ -1831,6 +2004,7 @@ func file_aitbc_coordinator_v1_session_service_proto_init() {
 		(*ConnectResponse_JobClaimAnswer)(nil),
 		(*ConnectResponse_ChunkRequest)(nil),
 		(*ConnectResponse_Explanation)(nil),
+		(*ConnectResponse_PullRequest)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1838,7 +2012,7 @@ func file_aitbc_coordinator_v1_session_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aitbc_coordinator_v1_session_service_proto_rawDesc), len(file_aitbc_coordinator_v1_session_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

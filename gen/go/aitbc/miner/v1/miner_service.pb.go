@@ -496,12 +496,14 @@ type MinerStatus struct {
 	// Why it gets the jobs it gets and not others, by the coordinator's word: sentences for people. Empty
 	// without a session, or with a coordinator that does not say.
 	Why []string `protobuf:"bytes,14,rep,name=why,proto3" json:"why,omitempty"`
-	// The models that its owner has it pull and that the engine still lacks.
+	// The models that its owner or a coordinator has it pull and that the engine still lacks.
 	Pulls []*PullStatus `protobuf:"bytes,15,rep,name=pulls,proto3" json:"pulls,omitempty"`
 	// The engine's models that are not offered, for the memory that they need.
-	Withheld      []*WithheldModel `protobuf:"bytes,16,rep,name=withheld,proto3" json:"withheld,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Withheld []*WithheldModel `protobuf:"bytes,16,rep,name=withheld,proto3" json:"withheld,omitempty"`
+	// The models that the engine lacks and that it pulls when a coordinator asks.
+	PullableModels []string `protobuf:"bytes,17,rep,name=pullable_models,json=pullableModels,proto3" json:"pullable_models,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *MinerStatus) Reset() {
@@ -642,6 +644,13 @@ func (x *MinerStatus) GetPulls() []*PullStatus {
 func (x *MinerStatus) GetWithheld() []*WithheldModel {
 	if x != nil {
 		return x.Withheld
+	}
+	return nil
+}
+
+func (x *MinerStatus) GetPullableModels() []string {
+	if x != nil {
+		return x.PullableModels
 	}
 	return nil
 }
@@ -850,7 +859,9 @@ type PullStatus struct {
 	// Bytes that those layers have; 0 before the first.
 	TotalBytes int64 `protobuf:"varint,4,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"`
 	// Why the last try failed; empty: none has.
-	LastError     string `protobuf:"bytes,5,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	LastError string `protobuf:"bytes,5,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	// A coordinator asked for it: after a failure it is not tried again unless that asks again.
+	Requested     bool `protobuf:"varint,6,opt,name=requested,proto3" json:"requested,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -918,6 +929,13 @@ func (x *PullStatus) GetLastError() string {
 		return x.LastError
 	}
 	return ""
+}
+
+func (x *PullStatus) GetRequested() bool {
+	if x != nil {
+		return x.Requested
+	}
+	return false
 }
 
 // DeviceStatus is a device of the machine.
@@ -1232,7 +1250,7 @@ const file_aitbc_miner_v1_miner_service_proto_rawDesc = "" +
 	"\x12DrainMinerResponse\x12\x1d\n" +
 	"\arunning\x18\x01 \x01(\x05B\x03\xe0A\x03R\arunning\"M\n" +
 	"\x11GetStatusResponse\x128\n" +
-	"\x06status\x18\x01 \x01(\v2\x1b.aitbc.miner.v1.MinerStatusB\x03\xe0A\x03R\x06status\"\xc9\x05\n" +
+	"\x06status\x18\x01 \x01(\v2\x1b.aitbc.miner.v1.MinerStatusB\x03\xe0A\x03R\x06status\"\xf7\x05\n" +
 	"\vMinerStatus\x12\x1e\n" +
 	"\bminer_id\x18\x01 \x01(\tB\x03\xe0A\x03R\aminerId\x12\x1d\n" +
 	"\asession\x18\x02 \x01(\tB\x03\xe0A\x03R\asession\x12%\n" +
@@ -1252,7 +1270,8 @@ const file_aitbc_miner_v1_miner_service_proto_rawDesc = "" +
 	"\x0ffailed_attempts\x18\r \x01(\x05B\x03\xe0A\x03R\x0efailedAttempts\x12\x15\n" +
 	"\x03why\x18\x0e \x03(\tB\x03\xe0A\x03R\x03why\x125\n" +
 	"\x05pulls\x18\x0f \x03(\v2\x1a.aitbc.miner.v1.PullStatusB\x03\xe0A\x03R\x05pulls\x12>\n" +
-	"\bwithheld\x18\x10 \x03(\v2\x1d.aitbc.miner.v1.WithheldModelB\x03\xe0A\x03R\bwithheld\"\xa3\x01\n" +
+	"\bwithheld\x18\x10 \x03(\v2\x1d.aitbc.miner.v1.WithheldModelB\x03\xe0A\x03R\bwithheld\x12,\n" +
+	"\x0fpullable_models\x18\x11 \x03(\tB\x03\xe0A\x03R\x0epullableModels\"\xa3\x01\n" +
 	"\n" +
 	"RunningJob\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\tB\x03\xe0A\x03R\x05jobId\x12\x1e\n" +
@@ -1266,7 +1285,7 @@ const file_aitbc_miner_v1_miner_service_proto_rawDesc = "" +
 	"\x04warm\x18\x03 \x01(\bB\x03\xe0A\x03R\x04warm\"?\n" +
 	"\rWithheldModel\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x03R\x04name\x12\x15\n" +
-	"\x03why\x18\x02 \x01(\tB\x03\xe0A\x03R\x03why\"\xba\x01\n" +
+	"\x03why\x18\x02 \x01(\tB\x03\xe0A\x03R\x03why\"\xdd\x01\n" +
 	"\n" +
 	"PullStatus\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x03R\x04name\x12\x1b\n" +
@@ -1275,7 +1294,8 @@ const file_aitbc_miner_v1_miner_service_proto_rawDesc = "" +
 	"\vtotal_bytes\x18\x04 \x01(\x03B\x03\xe0A\x03R\n" +
 	"totalBytes\x12\"\n" +
 	"\n" +
-	"last_error\x18\x05 \x01(\tB\x03\xe0A\x03R\tlastError\"\xd6\x02\n" +
+	"last_error\x18\x05 \x01(\tB\x03\xe0A\x03R\tlastError\x12!\n" +
+	"\trequested\x18\x06 \x01(\bB\x03\xe0A\x03R\trequested\"\xd6\x02\n" +
 	"\fDeviceStatus\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x03R\x04name\x12\x17\n" +
 	"\x04kind\x18\x02 \x01(\tB\x03\xe0A\x03R\x04kind\x129\n" +
