@@ -109,7 +109,7 @@ func New(ctx context.Context, config Config, deps Deps) (*Dispatcher, error) {
 	}
 	d.shards.Store(&[]int32{})
 	for _, shard := range deps.Shards {
-		if err := d.Take(ctx, shard); err != nil {
+		if _, err := d.takeIn(ctx, shard); err != nil {
 			return nil, err
 		}
 	}

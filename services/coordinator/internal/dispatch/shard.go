@@ -57,16 +57,31 @@ const restorePage = 500
 // that holds a lease has job.UnknownGrace to connect. It reads what is under way and how many jobs
 // wait, not those jobs; until it is done, changes of the shard's jobs are refused as before.
 func (d *Dispatcher) Take(ctx context.Context, shard int32) error {
+	busy, err := d.takeIn(ctx, shard)
+	if err != nil {
+		return err
+	}
+	// What was read of them may be old: a miner that came here may have brought its leases meanwhile.
+	again := make([]*change, len(busy))
+	for i, j := range busy {
+		again[i] = &change{id: j.ID, step: asItIs}
+	}
+	return d.commit(ctx, again...)
+}
+
+// takeIn is Take without a commit, for New: nobody commits before it has returned, nor has any miner come.
+// It gives the jobs that are under way.
+func (d *Dispatcher) takeIn(ctx context.Context, shard int32) ([]job.Job, error) {
 	if d.has(shard) {
-		return nil
+		return nil, nil
 	}
 	lines, err := d.deps.Store.Lines(ctx, shard)
 	if err != nil {
-		return fmt.Errorf("read what waits in shard %d: %w", shard, err)
+		return nil, fmt.Errorf("read what waits in shard %d: %w", shard, err)
 	}
 	busy, err := d.busy(ctx, shard)
 	if err != nil {
-		return fmt.Errorf("read what is under way in shard %d: %w", shard, err)
+		return nil, fmt.Errorf("read what is under way in shard %d: %w", shard, err)
 	}
 	d.mu.Lock()
 	shards := append(slices.Clone(*d.shards.Load()), shard)
@@ -83,15 +98,7 @@ func (d *Dispatcher) Take(ctx context.Context, shard int32) error {
 	}
 	d.mu.Unlock()
 	d.signal()
-	// What was read of them may be old: a miner that came here may have brought its leases meanwhile.
-	again := make([]*change, len(busy))
-	for i, j := range busy {
-		again[i] = &change{id: j.ID, step: asItIs}
-	}
-	if len(shards) == 1 {
-		return nil // nothing has been here before
-	}
-	return d.commit(ctx, again...)
+	return busy, nil
 }
 
 // asItIs is the step that changes nothing: memory follows what it finds.

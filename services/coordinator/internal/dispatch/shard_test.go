@@ -18,13 +18,15 @@ import (
 )
 
 // beside starts a second dispatcher on the store of the first, with another shard.
-func (w *world) beside() *world {
+func (w *world) beside() *world { return w.besideWith(2) }
+
+func (w *world) besideWith(shards ...int32) *world {
 	w.t.Helper()
 	other := &world{t: w.t, store: w.store, ledger: w.ledger, config: w.config}
 	committer, err := store.NewCommitter(w.store, store.DefaultCommitterConfig())
 	require.NoError(w.t, err)
 	other.Dispatcher, err = dispatch.New(w.t.Context(), w.config, dispatch.Deps{
-		Store: w.store, Committer: committer, Ledger: w.ledger, Outbox: w.ledger, Shards: []int32{2}, Takes: true,
+		Store: w.store, Committer: committer, Ledger: w.ledger, Outbox: w.ledger, Shards: shards, Takes: true,
 		Operator: operatorKey, Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(w.t, err)
@@ -108,6 +110,30 @@ func TestAShardOfADeadReplicaGoesOn(t *testing.T) {
 		leases, _ := p.got()
 		require.Len(t, leases, 3)
 		require.True(t, w.Has(waiting.Shard) && w.Has(third.Shard))
+	})
+}
+
+// One that took over from another, and is started again before it is missed, has both shards from its start.
+func TestAReplicaBeginsWithSeveralShards(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		p := w.connected(1, 1)
+		w.queue()
+		held, other := p.lease(), w.beside()
+		p.begin(held)
+		owed := other.submit()
+		other.stop()
+
+		both := w.besideWith(2, 1)
+		defer both.stop()
+		moved := both.miner(1, 1)
+		moved.state.Running = []string{held.Job.ID.LeaseID(held.Job.Attempt)}
+		moved.connect()
+		pass(1)
+		done, err := both.Complete(t.Context(), p.id, p.statement(held, answer))
+		require.NoError(t, err)
+		require.Equal(t, job.Settling, done.Phase)
+		both.settle()
+		require.Equal(t, owed.ID, moved.lease().Job.ID)
 	})
 }
 
