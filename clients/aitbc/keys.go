@@ -20,17 +20,19 @@ func newKeys(a *app) *cobra.Command {
 type keyWish struct {
 	req                         aitbc.CreateKeyRequest
 	scope, account, spend, fund string
+	priority                    string
 }
 
 func (w *keyWish) request() (aitbc.CreateKeyRequest, error) {
 	req := w.req
 	req.Scope = aitbc.Scope(w.scope)
-	var errs [3]error
+	var errs [4]error
 	if w.account != "" {
 		req.Account, errs[0] = aitbc.ParseAccountID(w.account)
 	}
 	req.SpendPerDay, errs[1] = amountFlag("spend-per-day", w.spend)
 	req.Fund, errs[2] = amountFlag("fund", w.fund)
+	req.Priority, errs[3] = priorityFlag(w.priority)
 	if err := errors.Join(errs[:]...); err != nil {
 		return req, usageError{err}
 	}
@@ -63,6 +65,7 @@ A reader may read what a client of the account may, and submits nothing.`,
 	f.StringVar(&wish.scope, "scope", string(aitbc.ScopeClient), "client, reader, miner or admin")
 	f.StringVar(&wish.account, "account", "", "the ledger account it belongs to")
 	f.StringSliceVar(&wish.req.Models, "models", nil, "the models that its jobs may ask for; none: all")
+	f.StringVar(&wish.priority, "priority", "", "the highest priority that its jobs may have: low, normal (default) or high")
 	f.StringVar(&wish.spend, "spend-per-day", "", "what its jobs of one day (UTC) may cost, such as 5aitbc (default: no limit)")
 	f.DurationVar(&wish.req.Life, "life", 0, "how long it is valid; 0: until revoked")
 	f.StringVar(&wish.fund, "fund", "", "tokens to send from the operator to the new account, such as 10aitbc")
@@ -123,9 +126,9 @@ func newKeysList(a *app) *cobra.Command {
 				keys = append(keys, key)
 			}
 			return a.print(map[string]any{"keys": keys}, func(p *printer) {
-				p.row("KEY ID", "NAME", "SCOPE", "STATE", "EXPIRES", "MODELS", "SPENT TODAY", "ACCOUNT")
+				p.row("KEY ID", "NAME", "SCOPE", "STATE", "EXPIRES", "MODELS", "PRIORITY", "SPENT TODAY", "ACCOUNT")
 				for _, key := range keys {
-					p.row(key.ID, key.Name, string(key.Scope), string(key.State), expiryText(key), modelsText(key), spentText(key), key.Account.String())
+					p.row(key.ID, key.Name, string(key.Scope), string(key.State), expiryText(key), modelsText(key), key.Priority.String(), spentText(key), key.Account.String())
 				}
 			})
 		}),
@@ -167,6 +170,15 @@ func newKeysRevoke(a *app) *cobra.Command {
 			})
 		}),
 	}
+}
+
+// priorityFlag reads a priority that may be left out.
+func priorityFlag(word string) (aitbc.Priority, error) {
+	p, err := aitbc.ParsePriority(word)
+	if err != nil {
+		return 0, fmt.Errorf("--priority: %w", err)
+	}
+	return p, nil
 }
 
 // amountFlag reads an amount that may be left out.

@@ -13,20 +13,21 @@ import (
 
 func newQuote(a *app) *cobra.Command {
 	var request aitbc.QuoteRequest
-	var maxPrice, digest string
+	var maxPrice, digest, priority string
 	cmd := &cobra.Command{
 		Use: "quote", Short: "Show what a job would cost at most, how long it would wait, and whether it is possible", Args: cobra.NoArgs,
 		Long: `Show what a job would cost at most, how long it would wait, and whether it is possible at all at this
 moment. It promises nothing and costs nothing; the exit code is 6 when the job is not possible.`,
 		Example: `  aitbc quote --model llama3.2:latest --max-price 0.25aitbc`,
 		RunE: a.action(func(ctx context.Context, client *aitbc.Client, _ []string) error {
-			var errs [2]error
+			var errs [3]error
 			if maxPrice != "" {
 				request.MaxPrice, errs[0] = parsePrice(maxPrice)
 			}
 			if digest != "" {
 				request.ModelDigest, errs[1] = aitbc.ParseHash(digest)
 			}
+			request.Priority, errs[2] = priorityFlag(priority)
 			if err := errors.Join(errs[:]...); err != nil {
 				return usageError{err}
 			}
@@ -47,6 +48,7 @@ moment. It promises nothing and costs nothing; the exit code is 6 when the job i
 	flags.StringVarP(&request.Model, "model", "m", "", "the model, such as llama3.2:latest")
 	flags.StringVar(&digest, "model-digest", "", "take only the model with this manifest digest (64 hex digits)")
 	flags.StringVar(&maxPrice, "max-price", "", "the most the job may cost, such as 0.25aitbc")
+	flags.StringVar(&priority, "priority", "", "the priority that it would have: low, normal (default) or high")
 	flags.DurationVar(&request.Timeouts.Execution, "execution-timeout", 0, "how long one attempt may run (default 5m0s)")
 	if err := cmd.MarkFlagRequired("model"); err != nil {
 		panic(err) // the flag is made above

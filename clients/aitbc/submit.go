@@ -26,6 +26,7 @@ type submission struct {
 	options            []string
 	timeouts           aitbc.Timeouts
 	requestID          string
+	priority           string
 }
 
 // register makes the flags of an inference, and those of a chat but its own.
@@ -44,6 +45,7 @@ func (i *submission) registerTerms(cmd *cobra.Command) {
 	flags.StringVarP(&i.model, "model", "m", "", "the model, such as llama3.2:latest")
 	flags.StringVar(&i.modelDigest, "model-digest", "", "take only the model with this manifest digest (64 hex digits)")
 	flags.StringVar(&i.maxPrice, "max-price", "", `the most the job may cost, such as 0.25aitbc (default: price per second x execution limit)`)
+	flags.StringVar(&i.priority, "priority", "", "which of the jobs that wait for the model go first: low, normal (default) or high")
 	flags.DurationVar(&i.timeouts.Queue, "queue-timeout", 0, "how long to wait for a miner (default 1m0s)")
 	flags.DurationVar(&i.timeouts.Execution, "execution-timeout", 0, "how long one attempt may run (default 5m0s)")
 	flags.DurationVar(&i.timeouts.Total, "total-timeout", 0, "how long everything may take together (default 6m0s)")
@@ -67,7 +69,7 @@ func (i *submission) request(a *app) (aitbc.SubmitRequest, error) {
 // terms is what jobs of all types have.
 func (i *submission) terms() (aitbc.SubmitRequest, error) {
 	req := aitbc.SubmitRequest{Model: i.model, Timeouts: i.timeouts, RequestID: i.requestID}
-	var errs [3]error
+	var errs [4]error
 	req.Options, errs[0] = parseOptions(i.options)
 	if i.maxPrice != "" {
 		req.MaxPrice, errs[1] = parsePrice(i.maxPrice)
@@ -75,6 +77,7 @@ func (i *submission) terms() (aitbc.SubmitRequest, error) {
 	if i.modelDigest != "" {
 		req.ModelDigest, errs[2] = aitbc.ParseHash(i.modelDigest)
 	}
+	req.Priority, errs[3] = priorityFlag(i.priority)
 	if err := errors.Join(errs[:]...); err != nil {
 		return req, usageError{err}
 	}

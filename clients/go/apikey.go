@@ -49,6 +49,8 @@ type APIKey struct {
 	// those of today may cost or have cost, with those of the other keys of its line.
 	SpendPerDay Amount `json:"spend_per_day,omitzero"`
 	SpentToday  Amount `json:"spent_today,omitzero"`
+	// Priority is the highest that its jobs may have.
+	Priority Priority `json:"priority"`
 	// Line is the first key of those that came from each other by rotation.
 	Line string `json:"line"`
 	// CreatedTime is when it was made; ExpiresTime when it ends by itself and RevokedTime when it was
@@ -83,6 +85,8 @@ type CreateKeyRequest struct {
 	Models []string
 	// SpendPerDay is what its jobs of one day (UTC) may cost; zero: no limit.
 	SpendPerDay Amount
+	// Priority is the highest that its jobs may have.
+	Priority Priority
 	// Life is how long it is valid, at least a second; zero: until revoked.
 	Life time.Duration
 	// Fund is sent from the operator to a new account.
@@ -99,6 +103,9 @@ func (c *Client) CreateKey(ctx context.Context, req CreateKeyRequest) (*NewAPIKe
 	m := &coordinatorv1.CreateKeyRequest{
 		Name: req.Name, Scope: string(req.Scope), Models: req.Models, SpendPerDay: coinText(req.SpendPerDay), Fund: coinText(req.Fund),
 		Life: spanMessage(req.Life), RequestId: orRandom(req.RequestID),
+	}
+	if req.Priority != PriorityNormal {
+		m.Priority = req.Priority.String()
 	}
 	if !req.Account.IsZero() {
 		m.AccountId = req.Account.String()
@@ -168,6 +175,7 @@ func apiKeyOf(m *coordinatorv1.Key) (*APIKey, error) {
 		CreatedTime: instant(m.GetCreatedAt()), ExpiresTime: instant(m.GetExpiresAt()), RevokedTime: instant(m.GetRevokedAt()),
 		SpendPerDay: f.amount("spend_per_day", m.GetSpendPerDay()), SpentToday: f.amount("spent_today", m.GetSpentToday()),
 	}
+	key.Priority = f.priority(m.GetPriority())
 	if m.GetAccountId() != "" {
 		key.Account = f.account("account_id", m.GetAccountId())
 	}

@@ -35,6 +35,7 @@ const (
 	ReasonCancelled           Reason = "CANCELLED"
 	ReasonRequestRejected     Reason = "REQUEST_REJECTED"
 	ReasonModelNotAllowed     Reason = "MODEL_NOT_ALLOWED"
+	ReasonPriorityNotAllowed  Reason = "PRIORITY_NOT_ALLOWED"
 	ReasonSpendLimit          Reason = "SPEND_LIMIT"
 	ReasonMinerNotFound       Reason = "MINER_NOT_FOUND"
 	ReasonKeyNotFound         Reason = "KEY_NOT_FOUND"

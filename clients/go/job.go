@@ -61,6 +61,8 @@ type Job struct {
 	Billed Amount `json:"billed,omitzero"`
 	// MaxPrice is what is or was in escrow.
 	MaxPrice Amount `json:"max_price"`
+	// Priority is which of the jobs that wait for the model go first.
+	Priority Priority `json:"priority,omitzero"`
 	// TxHash is the transaction that holds the escrow.
 	TxHash Hash `json:"tx_hash,omitzero"`
 	// Attempts is how often the job was handed to a miner.
@@ -148,6 +150,7 @@ func jobOf(m *coordinatorv1.Job) (*Job, error) {
 		Cost:          f.amount("cost", m.GetCost()),
 		Billed:        f.amount("billed", m.GetBilled()),
 		MaxPrice:      f.amount("max_price", m.GetMaxPrice()),
+		Priority:      f.priority(m.GetPriority()),
 		TxHash:        f.hash("tx_hash", m.GetTxHash()),
 		Attempts:      int(m.GetAttempts()),
 		MinerID:       f.account("miner_id", m.GetMinerId()),
@@ -203,6 +206,7 @@ func read[T any](f *fieldReader, name, text string, parse func(string) (T, error
 
 func (f *fieldReader) amount(name, s string) Amount     { return read(f, name, s, ParseAmount) }
 func (f *fieldReader) hash(name, s string) Hash         { return read(f, name, s, ParseHash) }
+func (f *fieldReader) priority(s string) Priority       { return read(f, "priority", s, ParsePriority) }
 func (f *fieldReader) account(name, s string) AccountID { return read(f, name, s, ParseAccountID) }
 
 // jobID is never empty.

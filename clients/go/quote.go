@@ -15,6 +15,8 @@ type QuoteRequest struct {
 	ModelDigest Hash
 	// MaxPrice and Timeouts are those of [SubmitRequest].
 	MaxPrice Amount
+	// Priority is which of the jobs that wait for the model go first.
+	Priority Priority
 	Timeouts Timeouts
 }
 
@@ -45,6 +47,9 @@ type Quote struct {
 // Quote says what a job would cost at most, how long it would wait, and whether it is possible.
 func (c *Client) Quote(ctx context.Context, req QuoteRequest) (*Quote, error) {
 	m := &coordinatorv1.QuoteJobRequest{Model: req.Model, Timeouts: req.Timeouts.message(), MaxPrice: coinText(req.MaxPrice)}
+	if req.Priority != PriorityNormal {
+		m.Priority = req.Priority.String()
+	}
 	if !req.ModelDigest.IsZero() {
 		m.ModelDigest = req.ModelDigest.String()
 	}

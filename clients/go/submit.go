@@ -37,6 +37,9 @@ type SubmitRequest struct {
 	Timeouts Timeouts
 	// ModelDigest pins the model; zero: any.
 	ModelDigest Hash
+	// Priority is which of the jobs that wait for the model go first. [PriorityHigh] needs an API key
+	// that allows it.
+	Priority Priority
 	// RequestID makes it safe to submit again: the same id within 24 h gives the first answer.
 	// Empty: made at random for each call of Submit, so that its own retries are safe.
 	RequestID string
@@ -270,6 +273,9 @@ func (r SubmitRequest) message() *coordinatorv1.SubmitJobRequest {
 	}
 	if r.Chat != nil {
 		m.Messages, m.Tools = r.Chat.message()
+	}
+	if r.Priority != PriorityNormal {
+		m.Priority = r.Priority.String()
 	}
 	if !r.ModelDigest.IsZero() {
 		m.ModelDigest = r.ModelDigest.String()

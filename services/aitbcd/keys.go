@@ -67,6 +67,7 @@ func (k *keysCommand) create() *cobra.Command {
 		r             coordinator.KeyRequest
 		account, fund string
 		spend         string
+		priority      string
 	)
 	cmd := &cobra.Command{
 		Use:   "create",
@@ -89,6 +90,9 @@ A reader may read what a client of the account may, and submits nothing.`,
 			if r.SpendPerDay, err = aitbc.ParseAmount(spend); err != nil {
 				return fmt.Errorf("--spend-per-day: %w", err)
 			}
+			if r.Priority, err = aitbc.ParsePriority(priority); err != nil {
+				return fmt.Errorf("--priority: %w", err)
+			}
 			return k.run(cmd, func(ctx context.Context, keys *coordinator.Keys) error {
 				made, err := keys.Create(ctx, r)
 				if err != nil {
@@ -105,6 +109,7 @@ A reader may read what a client of the account may, and submits nothing.`,
 	f.StringVar(&fund, "fund", "0aitbc", "tokens to send from the operator to the account")
 	f.DurationVar(&r.Life, "life", 0, "how long it is valid; 0: until revoked")
 	f.StringSliceVar(&r.Models, "models", nil, "the models that its jobs may ask for; none: all")
+	f.StringVar(&priority, "priority", "normal", "the highest priority that its jobs may have: low, normal or high")
 	f.StringVar(&spend, "spend-per-day", "0aitbc", "what its jobs of one day (UTC) may cost; 0aitbc: no limit")
 	return cmd
 }
@@ -187,7 +192,7 @@ func (k *keysCommand) printList(w io.Writer, infos []coordinator.KeyInfo) error 
 		return json.NewEncoder(w).Encode(infos)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "KEY ID\tNAME\tSCOPE\tACCOUNT\tCREATED\tSTATE\tEXPIRES\tMODELS\tSPENT TODAY")
+	fmt.Fprintln(table, "KEY ID\tNAME\tSCOPE\tACCOUNT\tCREATED\tSTATE\tEXPIRES\tMODELS\tPRIORITY\tSPENT TODAY")
 	for _, info := range infos {
 		expires, models, spent := "never", "all", "-"
 		if !info.ExpiresAt.IsZero() {
@@ -199,8 +204,8 @@ func (k *keysCommand) printList(w io.Writer, infos []coordinator.KeyInfo) error 
 		if info.SpendPerDay != nil {
 			spent = info.SpentToday.String() + " of " + info.SpendPerDay.String()
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", info.ID, info.Name, info.Scope, info.Account,
-			info.CreatedAt.Format(time.RFC3339), info.State, expires, models, spent)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", info.ID, info.Name, info.Scope, info.Account,
+			info.CreatedAt.Format(time.RFC3339), info.State, expires, models, info.Priority, spent)
 	}
 	return table.Flush()
 }

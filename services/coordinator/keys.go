@@ -37,6 +37,8 @@ type KeyRequest struct {
 	// day (UTC) may cost; 0: no limit.
 	Models      []string
 	SpendPerDay aitbc.Amount
+	// Priority is the highest that its jobs may have.
+	Priority aitbc.Priority
 }
 
 // KeyInfo is a key without its secret.
@@ -49,6 +51,7 @@ type KeyInfo struct {
 	Models      []string        `json:"models,omitempty"`
 	SpendPerDay *aitbc.Amount   `json:"spend_per_day,omitempty"`
 	SpentToday  *aitbc.Amount   `json:"spent_today,omitempty"`
+	Priority    aitbc.Priority  `json:"priority"`
 	Line        string          `json:"line"`
 	CreatedAt   time.Time       `json:"created_at"`
 	ExpiresAt   time.Time       `json:"expires_at,omitzero"`
@@ -94,7 +97,7 @@ func (k *Keys) Close() error { return k.store.Close() }
 // returns when everything is committed.
 func (k *Keys) Create(ctx context.Context, r KeyRequest) (NewKey, error) {
 	terms := auth.Terms{
-		Name: r.Name, Scope: store.Scope(r.Scope), Account: r.Account, SpendPerDay: r.SpendPerDay, Life: r.Life,
+		Name: r.Name, Scope: store.Scope(r.Scope), Account: r.Account, SpendPerDay: r.SpendPerDay, Priority: r.Priority, Life: r.Life,
 	}
 	for _, model := range r.Models {
 		terms.Models = append(terms.Models, aitbc.FullModelName(model))
@@ -208,7 +211,7 @@ func (k *Keys) Revoke(ctx context.Context, id string) error {
 
 func (k *Keys) info(ctx context.Context, key store.Key, now time.Time) (KeyInfo, error) {
 	info := KeyInfo{
-		ID: key.ID, Name: key.Name, Scope: string(key.Scope), Account: key.Account, State: custody.StateOf(key, now), Models: key.Models, Line: key.Line,
+		ID: key.ID, Name: key.Name, Scope: string(key.Scope), Account: key.Account, State: custody.StateOf(key, now), Models: key.Models, Line: key.Line, Priority: key.Priority,
 		CreatedAt: key.CreatedAt, ExpiresAt: key.ExpiresAt, RevokedAt: key.RevokedAt,
 	}
 	if key.SpendPerDay == 0 {

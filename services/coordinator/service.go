@@ -43,6 +43,8 @@ type FixedKey struct {
 	Scope string
 	// Account is whose it is.
 	Account aitbc.AccountID
+	// Priority is the highest that its jobs may have.
+	Priority aitbc.Priority
 }
 
 // Service is a coordinator.
@@ -136,7 +138,7 @@ func (s *Service) putFixedKeys(ctx context.Context, keys store.Keys) error {
 		}
 		err = keys.PutKey(ctx, store.Key{
 			Hash: auth.HashKey(k.Key), ID: "key_" + k.Name, Name: k.Name, Scope: store.Scope(k.Scope), Account: k.Account,
-			CreatedAt: time.Now().UTC().Truncate(time.Microsecond), Line: "key_" + k.Name,
+			CreatedAt: time.Now().UTC().Truncate(time.Microsecond), Line: "key_" + k.Name, Priority: k.Priority,
 		})
 		if err != nil {
 			return fmt.Errorf("put key %s: %w", k.Name, err)

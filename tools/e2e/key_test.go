@@ -83,6 +83,15 @@ func TestAKeyMaySpendSoMuchADay(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, notAllowed.Status)
 	require.Equal(t, "MODEL_NOT_ALLOWED", notAllowed.reason())
 	require.Equal(t, "model", notAllowed.violation())
+	other["model"], other["priority"] = "tiny", "high"
+	notAllowed = call(t, n, http.MethodPost, "/v1/jobs", other, as...)
+	require.Equal(t, http.StatusForbidden, notAllowed.Status)
+	require.Equal(t, "PRIORITY_NOT_ALLOWED", notAllowed.reason())
+	require.Equal(t, "priority", notAllowed.violation())
+	other["priority"] = "urgent"
+	notAllowed = call(t, n, http.MethodPost, "/v1/jobs", other, as...)
+	require.Equal(t, http.StatusBadRequest, notAllowed.Status)
+	require.Equal(t, "priority", notAllowed.violation())
 	body := chatBody(nil)
 	tooDear := callAt(t, "http://"+n.CoordinatorREST, http.MethodPost, "/v1/chat/completions", body, "Authorization", "Bearer "+made.text("secret"))
 	require.Equal(t, http.StatusTooManyRequests, tooDear.Status, "%v", tooDear.Body)

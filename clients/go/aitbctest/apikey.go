@@ -1,6 +1,7 @@
 package aitbctest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"slices"
@@ -38,7 +39,7 @@ func (s keyService) CreateKey(_ context.Context, r *coordinatorv1.CreateKeyReque
 	s.book.mu.Lock()
 	defer s.book.mu.Unlock()
 	made, err := s.book.once(r.GetRequestId(), r, func(now time.Time) *coordinatorv1.Key {
-		key := &coordinatorv1.Key{Name: r.GetName(), Scope: scope, AccountId: r.GetAccountId(), Models: r.GetModels(), SpendPerDay: r.GetSpendPerDay()}
+		key := &coordinatorv1.Key{Name: r.GetName(), Scope: scope, AccountId: r.GetAccountId(), Models: r.GetModels(), SpendPerDay: r.GetSpendPerDay(), Priority: cmp.Or(r.GetPriority(), "normal")}
 		if key.GetAccountId() == "" {
 			key.AccountId = s.book.parties.client.account.String()
 		}

@@ -345,6 +345,7 @@ _REMEDIES = {
     "INVALID_KEY": "give a good key with AITBC_API_KEY, CLIENT_KEY or --api-key; an admin makes one with: aitbc keys create",
     "INSUFFICIENT_FUNDS": "lower --max-price, or fund the account; on a development network: aitbc account faucet",
     "MODEL_NOT_ALLOWED": "ask for a model that the key is for",
+    "PRIORITY_NOT_ALLOWED": "leave the priority out, or use a key that an admin made with it",
     "SPEND_LIMIT": "lower --max-price, or come back when the day (UTC) is over",
     "MODEL_NOT_FOUND": "choose another model: the command models lists them",
     "JOB_NOT_FOUND": "check the id and the key: the command jobs lists your jobs",

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
+	aitbc "github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/services/coordinator"
 	"github.com/aitbc/aitbc/services/internal/obs"
 	"github.com/aitbc/aitbc/services/internal/run"
@@ -162,7 +163,7 @@ func (n *Network) runCoordinator(ctx context.Context) error {
 
 func (n *Network) fixedKeys() []coordinator.FixedKey {
 	return []coordinator.FixedKey{
-		{Key: ClientKey, Name: "client_dev", Scope: "client", Account: account(n.keys.Client)},
+		{Key: ClientKey, Name: "client_dev", Scope: "client", Account: account(n.keys.Client), Priority: aitbc.PriorityHigh},
 		{Key: MinerKey, Name: "miner_dev", Scope: "miner", Account: account(n.keys.Miner)},
 		{Key: AdminKey, Name: "admin_dev", Scope: "admin", Account: account(n.keys.Operator)},
 	}

@@ -73,6 +73,7 @@ var table = [...]Row{
 	{coordinatorv1.ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED, codes.PermissionDenied, http.StatusForbidden, false, "Ask for a model that the key is for (the metadata's models), or use another key."},
 	{coordinatorv1.ErrorReason_ERROR_REASON_SPEND_LIMIT, codes.ResourceExhausted, http.StatusTooManyRequests, true, "Lower max_price, wait for running jobs to give back what they do not use, or come back when the day (UTC) is over: Retry-After."},
 	{coordinatorv1.ErrorReason_ERROR_REASON_KEY_NOT_FOUND, codes.NotFound, http.StatusNotFound, false, "Choose one of GET /v1/keys."},
+	{coordinatorv1.ErrorReason_ERROR_REASON_PRIORITY_NOT_ALLOWED, codes.PermissionDenied, http.StatusForbidden, false, "Leave priority out, or use a key that an admin made with this priority."},
 }
 
 // RowOf gives a reason's row; an unknown reason has INTERNAL's.

@@ -31,6 +31,9 @@ func jobMessage(j job.Job, result string) *coordinatorv1.Job {
 		Metrics:     metricsMessage(j.Completion),
 		Error:       errorMessage(j),
 	}
+	if j.Priority != aitbc.PriorityNormal {
+		message.Priority = j.Priority.String()
+	}
 	if j.Phase == job.Done {
 		message.Cost = aitbc.Amount(0).String() // an escrow that was refused has no settlement
 	}

@@ -63,7 +63,10 @@ func termsOf(r *coordinatorv1.CreateKeyRequest) (auth.Terms, error) {
 			return terms, apierr.InvalidField("account_id", "must be an address, such as GET /v1/account shows").WithCause(err)
 		}
 	}
-	terms.SpendPerDay, err = coins("spend_per_day", r.GetSpendPerDay())
+	if terms.SpendPerDay, err = coins("spend_per_day", r.GetSpendPerDay()); err != nil {
+		return terms, err
+	}
+	terms.Priority, err = priority(r.GetPriority())
 	return terms, err
 }
 
@@ -153,6 +156,7 @@ func (s *keyServer) message(ctx context.Context, key store.Key, now time.Time) (
 		State:     custody.StateOf(key, now),
 		Models:    key.Models,
 		Line:      key.Line,
+		Priority:  key.Priority.String(),
 		CreatedAt: stamp(key.CreatedAt),
 		ExpiresAt: stamp(key.ExpiresAt),
 		RevokedAt: stamp(key.RevokedAt),

@@ -20,7 +20,7 @@ func (s *jobServer) QuoteJob(ctx context.Context, r *coordinatorv1.QuoteJobReque
 	// What is asked does not decide the price, but there must be something.
 	request, err := submitRequest(who, &coordinatorv1.SubmitJobRequest{
 		Type: aitbc.TypeInference, Prompt: "?", Model: r.GetModel(), ModelDigest: r.GetModelDigest(),
-		MaxPrice: r.GetMaxPrice(), Timeouts: r.GetTimeouts(),
+		MaxPrice: r.GetMaxPrice(), Timeouts: r.GetTimeouts(), Priority: r.GetPriority(),
 	})
 	if err != nil {
 		return nil, err

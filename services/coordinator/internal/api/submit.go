@@ -41,8 +41,30 @@ func submitRequest(who auth.Principal, r *coordinatorv1.SubmitJobRequest) (dispa
 	if request.MaxPrice, err = maxPrice(r.GetMaxPrice()); err != nil {
 		return request, err
 	}
+	if request.Priority, err = askedPriority(who, r.GetPriority()); err != nil {
+		return request, err
+	}
 	request.Order, err = signedOrder(r.GetOrder())
 	return request, err
+}
+
+func priority(word string) (aitbc.Priority, error) {
+	p, err := aitbc.ParsePriority(word)
+	if err != nil {
+		return 0, apierr.InvalidField("priority", "must be low, normal or high").WithCause(err)
+	}
+	return p, nil
+}
+
+// askedPriority refuses a priority that the key is not for.
+func askedPriority(who auth.Principal, word string) (aitbc.Priority, error) {
+	asked, err := priority(word)
+	if err != nil || asked <= who.Priority {
+		return asked, err
+	}
+	e := apierr.InvalidField("priority", "the jobs of this API key may have the priority %s at most", who.Priority).With("priority", who.Priority.String())
+	e.Reason = coordinatorv1.ErrorReason_ERROR_REASON_PRIORITY_NOT_ALLOWED
+	return 0, e
 }
 
 // mayAsk refuses a model that the key is not for.

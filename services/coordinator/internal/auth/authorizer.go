@@ -108,6 +108,7 @@ func (a *Authorizer) Authorize(ctx context.Context, method string) (context.Cont
 	}
 	return With(ctx, Principal{
 		KeyID: key.ID, Scope: key.Scope, Account: key.Account, Line: key.Line, Models: key.Models, SpendPerDay: key.SpendPerDay,
+		Priority: key.Priority,
 	}), nil
 }
 

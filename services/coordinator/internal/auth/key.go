@@ -29,11 +29,12 @@ func HashKey(secret string) aitbc.Hash { return sha256.Sum256([]byte(secret)) }
 type Terms struct {
 	// Name is for people.
 	Name string
-	// Scope, Account, Models and SpendPerDay are store.Key's.
+	// Scope, Account, Models, SpendPerDay and Priority are store.Key's.
 	Scope       store.Scope
 	Account     aitbc.AccountID
 	Models      []string
 	SpendPerDay aitbc.Amount
+	Priority    aitbc.Priority
 	// Life is how long it is valid; 0: until revoked.
 	Life time.Duration
 }
@@ -69,6 +70,7 @@ func (t Terms) Key(id, secret string, now time.Time) store.Key {
 		Line:        id,
 		Models:      t.Models,
 		SpendPerDay: t.SpendPerDay,
+		Priority:    t.Priority,
 	}
 	if t.Life > 0 {
 		key.ExpiresAt = key.CreatedAt.Add(t.Life)

@@ -16,11 +16,12 @@ type Principal struct {
 	Scope store.Scope
 	// Account is whose key it is: a client's, a miner's or an admin's account.
 	Account aitbc.AccountID
-	// Line is the line of keys that it is of; Models and SpendPerDay are what it may ask for and cost:
-	// see store.Key.
+	// Line is the line of keys that it is of; Models, SpendPerDay and Priority are what it may ask for
+	// and cost: see store.Key.
 	Line        string
 	Models      []string
 	SpendPerDay aitbc.Amount
+	Priority    aitbc.Priority
 }
 
 // MayAsk reports whether the key is for this model, by its full name.

@@ -74,8 +74,8 @@ func (r Request) validate() error {
 		return apierr.InvalidField("life", "must not be negative")
 	case r.SpendPerDay < 0:
 		return apierr.InvalidField("spend_per_day", "must not be negative")
-	case r.Scope != store.ScopeClient && (r.SpendPerDay > 0 || len(r.Models) > 0):
-		return apierr.InvalidField("scope", "must be %s for limits of models or spending: other keys submit no jobs", store.ScopeClient)
+	case r.Scope != store.ScopeClient && (r.SpendPerDay > 0 || len(r.Models) > 0 || r.Priority != aitbc.PriorityNormal):
+		return apierr.InvalidField("scope", "must be %s for a priority or limits of models or spending: other keys submit no jobs", store.ScopeClient)
 	case r.Once.RequestID != "" && r.Fund > 0 && !r.Account.IsZero():
 		return apierr.InvalidField("fund", "is for a new account only, where a repeat is seen: leave account_id out, or send tokens by `aitbcd coordinator keys fund`")
 	default:

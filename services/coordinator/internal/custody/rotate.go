@@ -68,7 +68,8 @@ func successor(old store.Key, life time.Duration) auth.Terms {
 		life = old.ExpiresAt.Sub(old.CreatedAt)
 	}
 	return auth.Terms{
-		Name: old.Name, Scope: old.Scope, Account: old.Account, Models: old.Models, SpendPerDay: old.SpendPerDay, Life: life,
+		Name: old.Name, Scope: old.Scope, Account: old.Account, Models: old.Models, SpendPerDay: old.SpendPerDay,
+		Priority: old.Priority, Life: life,
 	}
 }
 

@@ -158,7 +158,7 @@ func (d *Dispatcher) apply(now time.Time, c *change) {
 	e.showMove()
 	j := e.job
 	if before.Phase == job.Queued && j.Phase != job.Queued {
-		defer d.look(j.Model, j.Order.Client)
+		defer d.look(laneOf(&j))
 	}
 	kept := before.HasLease() && j.HasLease() && before.Attempt == j.Attempt
 	if before.HasLease() && !kept {
@@ -273,6 +273,7 @@ func (e *entry) schedulable() scheduler.Job {
 		Client:   j.Order.Client,
 		Model:    j.Model,
 		Digest:   j.PinnedDigest,
+		Priority: j.Priority,
 		Price:    j.Order.Price,
 		Excluded: j.Excluded,
 		Cost:     e.cost,

@@ -38,6 +38,7 @@ func (d *Dispatcher) draft(ctx context.Context, r SubmitRequest) (job.Job, job.P
 		QueueTimeout: or(r.Queue, d.config.QueueTimeout),
 		ClientLimit:  r.Execution != 0,
 		MaxAttempts:  d.config.MaxAttempts,
+		Priority:     r.Priority,
 		Shard:        d.home(),
 		Phase:        job.Escrowing,
 		SubmittedAt:  clock(),

@@ -41,7 +41,7 @@ func (d *Dispatcher) Quote(ctx context.Context, r SubmitRequest) (Quote, error) 
 	defer d.mu.Unlock()
 	waiting := d.waiting[r.Client]
 	q := Quote{
-		Order: j.Order, Place: d.nextPlace(now, r.Client, j.Model),
+		Order: j.Order, Place: d.nextPlace(now, laneOf(&j)),
 		Available: max(0, min(funds.Balance, funds.Allowance)-waiting),
 	}
 	if usual := d.usual[j.Model]; usual > 0 {

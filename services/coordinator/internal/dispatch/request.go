@@ -31,6 +31,9 @@ type SubmitRequest struct {
 	Queue     time.Duration
 	Execution time.Duration
 	Total     time.Duration
+	// Priority is which of the jobs that wait for the model go first. Omitted from the hash while it is
+	// the default, as requests were before there was one.
+	Priority aitbc.Priority `json:",omitzero"`
 	// Order is the client's own signed order; nil: its allowance stands for it.
 	Order *SignedOrder
 	// Budget bounds what the jobs of the caller's keys may cost; who asks is no part of what is asked for.

@@ -162,14 +162,14 @@ func (d *Dispatcher) loseJob(_ time.Time, e *entry, j job.Job) {
 		e.topic.Cut(&elsewhereError{id: j.ID})
 	}
 	d.leave(j.ID, e)
-	d.look(j.Model, j.Order.Client)
+	d.look(laneOf(&j))
 }
 
 // loseParked counts a parked job less that another replica has taken: from which of the shards here is
 // not known, so it is taken for one of the first line that it may be of.
 func (d *Dispatcher) loseParked(j job.Job) {
 	for _, shard := range *d.shards.Load() {
-		w := d.windows[lineKey{shard, j.Model, j.Order.Client}]
+		w := d.windows[lineKey{shard, laneOf(&j)}]
 		if w == nil || w.parked == 0 || bytes.Compare(j.ID[:], w.read[:]) <= 0 {
 			continue
 		}
@@ -184,7 +184,7 @@ func (d *Dispatcher) loseParked(j job.Job) {
 		if w.reading() {
 			w.moved[j.ID] = true
 		}
-		d.look(j.Model, j.Order.Client)
+		d.look(laneOf(&j))
 		return
 	}
 }
@@ -307,12 +307,23 @@ func (d *Dispatcher) Lost(ctx context.Context, ids []aitbc.JobID) error {
 	return d.commit(ctx, changes...)
 }
 
-// strangers gives up to limit waiting jobs of a shard, of each client the oldest.
+// strangers gives up to limit waiting jobs of a shard, those of a higher priority first, of each client
+// the oldest.
 func (d *Dispatcher) strangers(ctx context.Context, shard int32, model string, limit int) ([]job.Job, error) {
-	if limit <= 0 {
-		return nil, nil
+	var found []job.Job
+	for p := aitbc.PriorityHigh; p >= aitbc.PriorityLow && len(found) < limit; p-- {
+		more, err := d.strangersOf(ctx, shard, model, p, limit-len(found))
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, more...)
 	}
-	clients, err := d.deps.Store.WaitingClients(ctx, shard, model, aitbc.AccountID{}, relieveClients)
+	return found, nil
+}
+
+// strangersOf gives those of one priority.
+func (d *Dispatcher) strangersOf(ctx context.Context, shard int32, model string, priority aitbc.Priority, limit int) ([]job.Job, error) {
+	clients, err := d.deps.Store.WaitingClients(ctx, store.WaitingClientsQuery{Shard: shard, Model: model, Priority: priority, Limit: relieveClients})
 	if err != nil || len(clients) == 0 {
 		return nil, err
 	}
@@ -323,7 +334,7 @@ func (d *Dispatcher) strangers(ctx context.Context, shard int32, model string, l
 		if n <= 0 {
 			break
 		}
-		part, err := d.deps.Store.Waiting(ctx, store.WaitingQuery{Shard: shard, Model: model, Client: client, Limit: n})
+		part, err := d.deps.Store.Waiting(ctx, store.WaitingQuery{Shard: shard, Model: model, Priority: priority, Client: client, Limit: n})
 		if err != nil {
 			return nil, err
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
 )
 
-// However many jobs wait, only the first of each line (a client's jobs for a model, in one shard) are in
+// However many jobs wait, only the first of each line (a client's jobs of a lane, in one shard) are in
 // memory: the line's window. A job that comes to the end of a full window is parked: memory forgets it
 // but for the number of such jobs. When half of the window has gone, the next are read from the store.
 //
@@ -34,14 +34,25 @@ const (
 	sweepEvery = time.Second
 )
 
-// lineKey names a line.
-type lineKey struct {
-	shard  int32
-	model  string
-	client aitbc.AccountID
+// lane is what jobs share that go one after the other: they are of one client.
+type lane struct {
+	model    string
+	priority aitbc.Priority
+	client   aitbc.AccountID
 }
 
-func lineOf(j *job.Job) lineKey { return lineKey{j.Shard, j.Model, j.Order.Client} }
+// lineKey names a line: the part of a lane that is in a shard.
+type lineKey struct {
+	shard int32
+	lane
+}
+
+func laneOf(j *job.Job) lane { return lane{j.Model, j.Priority, j.Order.Client} }
+
+func lineOf(j *job.Job) lineKey { return lineKey{j.Shard, laneOf(j)} }
+
+// inLine gives how many jobs of a lane wait in memory.
+func (d *Dispatcher) inLine(l lane) int { return d.scheduler.InLine(l.model, l.priority, l.client) }
 
 // window is what is known of the parked jobs of a line. It is there while there may be some.
 type window struct {
@@ -110,7 +121,7 @@ func (d *Dispatcher) line(e *entry) (parked bool) {
 	w := d.windows[key]
 	switch {
 	case e.pins > 0 || e.topic != nil || j.Attempt > 0 || d.scheduler.Waits(j.ID):
-	case w == nil && d.scheduler.InLine(j.Model, j.Order.Client) >= d.windowSize():
+	case w == nil && d.inLine(key.lane) >= d.windowSize():
 		w = &window{key: key, read: before(j.ID)}
 		d.open(w)
 		d.park(w, e)
@@ -152,7 +163,7 @@ func (d *Dispatcher) park(w *window, e *entry) {
 	d.forgetPayload(e)
 	d.timers.stop(&e.timer)
 	delete(d.live, id)
-	d.look(w.key.model, w.key.client)
+	d.look(w.key.lane)
 }
 
 // recall makes the entry of a job that was parked, as it was, or a blank one into that; its job is still
@@ -182,20 +193,20 @@ func (d *Dispatcher) recall(e *entry, j job.Job, payload *job.Payload) *entry {
 // adoptLine takes in that jobs wait in a line, all of them parked. Their queue timeouts go on from where
 // they were.
 func (d *Dispatcher) adoptLine(shard int32, l store.Line) {
-	w := &window{key: lineKey{shard, l.Model, l.Client}, parked: l.Jobs, newest: l.Newest}
+	w := &window{key: lineKey{shard, lane{l.Model, l.Priority, l.Client}}, parked: l.Jobs, newest: l.Newest}
 	d.open(w)
 	d.parked += w.parked
 	d.usageOf(clock(), l.Client).jobs += w.parked
-	d.look(l.Model, l.Client)
+	d.look(w.key.lane)
 }
 
-// look notes the windows of a line, in all shards, that should be read on.
-func (d *Dispatcher) look(model string, client aitbc.AccountID) {
-	if len(d.windows) == 0 || 2*d.scheduler.InLine(model, client) >= d.windowSize() {
+// look notes the windows of a lane, in all shards, that should be read on.
+func (d *Dispatcher) look(l lane) {
+	if len(d.windows) == 0 || 2*d.inLine(l) >= d.windowSize() {
 		return
 	}
 	for _, shard := range *d.shards.Load() {
-		if w := d.windows[lineKey{shard, model, client}]; w != nil {
+		if w := d.windows[lineKey{shard, l}]; w != nil {
 			d.short[w.key] = w
 		}
 	}
@@ -251,7 +262,7 @@ func (d *Dispatcher) refill(ctx context.Context) (tried int, err error) {
 // readOn takes the next jobs of a line into memory.
 func (d *Dispatcher) readOn(ctx context.Context, w *window, size int) error {
 	found, err := d.deps.Store.Waiting(ctx, store.WaitingQuery{
-		Shard: w.key.shard, Model: w.key.model, Client: w.key.client, After: w.read, Limit: size,
+		Shard: w.key.shard, Model: w.key.model, Priority: w.key.priority, Client: w.key.client, After: w.read, Limit: size,
 	})
 	var payloads map[aitbc.JobID]job.Payload
 	var unread error // it delays the jobs at fault, when their turn comes, not the line
@@ -283,7 +294,7 @@ func (d *Dispatcher) readOn(ctx context.Context, w *window, size int) error {
 	if len(found) < size {
 		d.close(w)
 	} else {
-		d.look(w.key.model, w.key.client)
+		d.look(w.key.lane)
 	}
 	return unread
 }
@@ -368,28 +379,31 @@ func (d *Dispatcher) present(ctx context.Context, id aitbc.JobID) (release func(
 // place gives where a queued job stands; false: it does not wait here. That of a parked one is estimated
 // by its age: as if its line had grown evenly.
 func (d *Dispatcher) place(now time.Time, j *job.Job) (scheduler.Place, bool) {
-	if place, waits := d.scheduler.Place(now, j.ID); waits {
+	if place, waits := d.scheduler.Place(now, j.ID, d.parkedOf(j.Model)); waits {
 		return place, true
 	}
 	w := d.windows[lineOf(j)]
 	if w == nil || j.Phase != job.Queued {
 		return scheduler.Place{}, false
 	}
-	ahead := d.scheduler.InLine(j.Model, j.Order.Client) + int(part(j.ID, w.read, w.newest)*float64(w.parked))
-	return d.scheduler.PlaceBehind(now, j.Order.Client, j.Model, ahead, d.parkedOf(j.Model)), true
+	ahead := d.inLine(w.key.lane) + int(part(j.ID, w.read, w.newest)*float64(w.parked))
+	return d.placeBehind(now, w.key.lane, ahead), true
 }
 
-// nextPlace gives where a client's next job of a model would stand.
-func (d *Dispatcher) nextPlace(now time.Time, client aitbc.AccountID, model string) scheduler.Place {
-	parked := d.parkedOf(model)
-	return d.scheduler.PlaceBehind(now, client, model, d.scheduler.InLine(model, client)+parked(client), parked)
+// nextPlace gives where the next job of a lane would stand.
+func (d *Dispatcher) nextPlace(now time.Time, l lane) scheduler.Place {
+	return d.placeBehind(now, l, d.inLine(l)+d.parkedOf(l.model)(l.priority, l.client))
 }
 
-// parkedOf gives how many jobs of a client and this model are parked.
-func (d *Dispatcher) parkedOf(model string) func(aitbc.AccountID) int {
-	return func(client aitbc.AccountID) (n int) {
+func (d *Dispatcher) placeBehind(now time.Time, l lane, ahead int) scheduler.Place {
+	return d.scheduler.PlaceBehind(now, scheduler.Job{Model: l.model, Priority: l.priority, Client: l.client}, ahead, d.parkedOf(l.model))
+}
+
+// parkedOf gives how many jobs of a client, a priority and this model are parked.
+func (d *Dispatcher) parkedOf(model string) scheduler.More {
+	return func(priority aitbc.Priority, client aitbc.AccountID) (n int) {
 		for _, shard := range *d.shards.Load() {
-			if w := d.windows[lineKey{shard, model, client}]; w != nil {
+			if w := d.windows[lineKey{shard, lane{model, priority, client}}]; w != nil {
 				n += w.parked
 			}
 		}

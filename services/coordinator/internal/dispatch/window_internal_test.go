@@ -84,7 +84,7 @@ func (m *memoryStore) sorted(is func(job.Job) bool) (found []job.Job) {
 
 func (m *memoryStore) Waiting(_ context.Context, q store.WaitingQuery) ([]job.Job, error) {
 	found := m.sorted(func(j job.Job) bool {
-		return j.Phase == job.Queued && lineOf(&j) == lineKey{q.Shard, q.Model, q.Client} && bytes.Compare(j.ID[:], q.After[:]) > 0
+		return j.Phase == job.Queued && lineOf(&j) == lineKey{q.Shard, lane{q.Model, q.Priority, q.Client}} && bytes.Compare(j.ID[:], q.After[:]) > 0
 	})
 	found = found[:min(len(found), q.Limit)]
 	m.meanwhile()
@@ -161,6 +161,7 @@ func (p *play) submit() {
 	j := job.Job{
 		ID: id, Order: aitbc.Order{JobID: id, Client: client, MaxPrice: 5, ExecutionLimitUS: 1e6}, Model: "tiny:latest", Shard: 1, Phase: job.Escrowing,
 		SubmittedAt: clock(), QueueTimeout: time.Hour, TotalTimeout: time.Hour, MaxAttempts: 3,
+		Priority: aitbc.Priority(rapid.IntRange(0, 1).Draw(p.T, "priority")),
 	}
 	if rapid.IntRange(0, 4).Draw(p.T, "patience") == 0 {
 		j.QueueTimeout = 0 // it is due as soon as it waits

@@ -46,6 +46,37 @@ func TestADeepLineIsServedInItsOrder(t *testing.T) {
 	})
 }
 
+// TestAPriorityGoesPastADeepLine: also past what of it is not in memory, and after a restart, and on
+// another replica.
+func TestAPriorityGoesPastADeepLine(t *testing.T) {
+	deep(t, 9, func(t *testing.T, w *world, ids []aitbc.JobID) {
+		var high, low []aitbc.JobID
+		for range 4 { // more than a window
+			low = append(low, w.queue(func(r *dispatch.SubmitRequest) { r.Priority = aitbc.PriorityLow }).ID)
+			high = append(high, w.queue(func(r *dispatch.SubmitRequest) { r.Priority = aitbc.PriorityHigh }).ID)
+			pass(time.Second)
+		}
+		x, err := w.Explain(t.Context(), ids[0])
+		require.NoError(t, err)
+		require.Equal(t, 5, x.Place.Position)
+		other := w.beside()
+		took, err := other.Relieve(t.Context(), []int32{1})
+		require.NoError(t, err)
+		require.Empty(t, took[1], "it has no slot")
+		miner := other.connected(1, 1)
+		took, err = other.Relieve(t.Context(), []int32{1})
+		require.NoError(t, err)
+		require.Equal(t, high[:1], took[1])
+		require.NoError(t, w.Lost(t.Context(), took[1]))
+		require.Equal(t, high[:1], miner.serve(1))
+		miner.leave()
+		other.stop()
+		w.restart()
+		require.Equal(t, slices.Concat(high[1:], ids, low), w.connected(2, 1).serve(3+9+4))
+		require.Zero(t, w.Stats().Waiting)
+	})
+}
+
 func TestADeepLineSurvivesARestart(t *testing.T) {
 	deep(t, 9, func(t *testing.T, w *world, ids []aitbc.JobID) {
 		miner := w.connected(1, 1)

@@ -73,6 +73,8 @@ type Job struct {
 	ClientLimit bool
 	// MaxAttempts is how many hand-overs are allowed.
 	MaxAttempts uint32
+	// Priority is which of the jobs that wait for the model go first.
+	Priority aitbc.Priority
 	// Budget names the line of API keys whose spend per day the job counts in; empty: none.
 	Budget string
 

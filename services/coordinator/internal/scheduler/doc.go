@@ -7,8 +7,9 @@
 //
 // A job waits in the line of its client and class. A class is everything that decides who may run
 // it: model, pinned digest, price and excluded miners; so within one class either every job can be
-// placed or none, and what cannot be placed blocks nobody else. The clients of a model take turns
-// by deficit round-robin, the models take turns among each other.
+// placed or none, and what cannot be placed blocks nobody else. Of a model's jobs those of a higher
+// priority go first, but for one in sixteen; the clients of a model and a priority take turns by deficit
+// round-robin, the models take turns among each other.
 //
 // Invariants: a job is waiting or held or neither, never both; a miner never holds more than its
 // slots; Next leaves no job waiting that an able miner with a free slot could run, unless it

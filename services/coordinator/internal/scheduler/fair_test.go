@@ -93,3 +93,64 @@ func TestAJobThatIsTriedAgainGoesBeforeItsClientsLaterOnes(t *testing.T) {
 	s.Enqueue(again)
 	require.Equal(t, again.ID, s.Next(start, 1)[0].Job)
 }
+
+// prioritised makes a job of a client and a priority wait.
+func prioritised(s *scheduler.Scheduler, n, client int, p aitbc.Priority) {
+	j := job(n, client)
+	j.Priority = p
+	s.Enqueue(j)
+}
+
+func TestAHigherPriorityGoesFirst(t *testing.T) {
+	t.Parallel()
+	s := newScheduler(t, nil)
+	s.SetMiner(miner(1, 1))
+	prioritised(s, 1, 1, aitbc.PriorityLow)
+	prioritised(s, 2, 1, aitbc.PriorityNormal)
+	prioritised(s, 3, 1, aitbc.PriorityHigh)
+	prioritised(s, 4, 2, aitbc.PriorityHigh)
+	prioritised(s, 5, 2, 7) // there is none: the nearest
+	var order []aitbc.JobID
+	for range 5 {
+		d := s.Next(start, 1)
+		require.Len(t, d, 1)
+		s.Release(d[0].Job)
+		order = append(order, d[0].Job)
+	}
+	require.Equal(t, []aitbc.JobID{jobID(3), jobID(4), jobID(5), jobID(2), jobID(1)}, order)
+	require.Zero(t, s.Waiting())
+}
+
+func TestNoPriorityStarvesAnother(t *testing.T) {
+	t.Parallel()
+	s := newScheduler(t, nil)
+	s.SetMiner(miner(1, 1))
+	of := map[aitbc.JobID]aitbc.Priority{}
+	for n := range 3_000 {
+		p := aitbc.Priority(n%3 - 1)
+		prioritised(s, n, n%2, p)
+		of[jobID(n)] = p
+	}
+	got := map[aitbc.Priority]int{}
+	for range 800 {
+		d := s.Next(start, 1)
+		s.Release(d[0].Job)
+		got[of[d[0].Job]]++
+	}
+	require.InDelta(t, 50, got[aitbc.PriorityLow], 6, "one in sixteen")
+	require.InDelta(t, 50, got[aitbc.PriorityNormal], 6)
+	require.InDelta(t, 700, got[aitbc.PriorityHigh], 12)
+}
+
+// TestAPriorityThatCannotBePlacedBlocksNoOther: what is first in the order need not be able to run.
+func TestAPriorityThatCannotBePlacedBlocksNoOther(t *testing.T) {
+	t.Parallel()
+	s := newScheduler(t, nil)
+	s.SetMiner(miner(1, 1))
+	high := job(1, 1)
+	high.Priority, high.Digest = aitbc.PriorityHigh, digest(9)
+	s.Enqueue(high)
+	prioritised(s, 2, 2, aitbc.PriorityLow)
+	require.Equal(t, jobID(2), s.Next(start, 1)[0].Job)
+	require.Equal(t, 1, s.InLine(tiny, aitbc.PriorityHigh, account(1)))
+}

@@ -84,12 +84,13 @@ func drawMiner(t *rapid.T, n int) scheduler.Miner {
 
 func drawJob(t *rapid.T, n int) scheduler.Job {
 	j := scheduler.Job{
-		ID:     jobID(n),
-		Client: account(rapid.IntRange(1, 3).Draw(t, "client")),
-		Model:  rapid.SampledFrom([]string{tiny, other}).Draw(t, "model"),
-		Digest: digest(byte(rapid.IntRange(0, 2).Draw(t, "pinned"))),
-		Price:  aitbc.Amount(rapid.IntRange(0, 3).Draw(t, "price")),
-		Cost:   rapid.IntRange(0, 12).Draw(t, "cost"),
+		ID:       jobID(n),
+		Client:   account(rapid.IntRange(1, 3).Draw(t, "client")),
+		Model:    rapid.SampledFrom([]string{tiny, other}).Draw(t, "model"),
+		Digest:   digest(byte(rapid.IntRange(0, 2).Draw(t, "pinned"))),
+		Price:    aitbc.Amount(rapid.IntRange(0, 3).Draw(t, "price")),
+		Cost:     rapid.IntRange(0, 12).Draw(t, "cost"),
+		Priority: aitbc.Priority(rapid.IntRange(-1, 1).Draw(t, "priority")),
 	}
 	for range rapid.IntRange(0, 2).Draw(t, "exclusions") {
 		j.Excluded = append(j.Excluded, account(rapid.IntRange(1, 6).Draw(t, "excluded")))

@@ -17,43 +17,41 @@ type Place struct {
 	Wait time.Duration
 }
 
+// More gives how many jobs of a client and a priority wait for a model behind those that wait here.
+type More func(aitbc.Priority, aitbc.AccountID) int
+
 // Place gives where a waiting job stands; false: it does not wait. It looks at the clients that wait
 // for the model, not at their jobs.
-func (s *Scheduler) Place(now time.Time, id aitbc.JobID) (Place, bool) {
+func (s *Scheduler) Place(now time.Time, id aitbc.JobID, more More) (Place, bool) {
 	w := s.waiting[id]
 	if w == nil {
 		return Place{}, false
 	}
-	own := w.line.flow
 	ahead := int(w.number - w.line.jobs.Front().Value.(*waiting).number)
-	ahead = min(ahead, w.line.jobs.Len()-1)
-	position := 1 + ahead
-	for _, f := range own.queue.byOwner {
-		if f != own {
-			position += min(f.jobs, ahead+1)
-		}
-	}
-	place := Place{Position: position}
-	if rate := s.rate(now, w.job.Model); rate > 0 {
-		place.Wait = time.Duration(float64(position) / rate * float64(time.Second))
-	}
-	return place, true
+	return s.PlaceBehind(now, w.job, min(ahead, w.line.jobs.Len()-1), more), true
 }
 
-// PlaceBehind gives where a job would stand that has this many of its client's jobs for the model ahead
-// of it. more gives how many jobs a client has behind those that wait here.
-func (s *Scheduler) PlaceBehind(now time.Time, client aitbc.AccountID, model string, ahead int, more func(aitbc.AccountID) int) Place {
+// PlaceBehind gives where a job would stand that has this many of its client's jobs for the model and of
+// its priority ahead of it. It needs model, priority and client of it.
+func (s *Scheduler) PlaceBehind(now time.Time, j Job, ahead int, more More) Place {
 	place := Place{Position: 1 + ahead}
-	q := s.queues[model]
+	q := s.queues[j.Model]
 	if q == nil {
 		return place // nobody waits
 	}
-	for owner, f := range q.byOwner {
-		if owner != client {
-			place.Position += min(f.jobs+more(owner), ahead+1)
+	for owner, f := range q.tier(j.Priority).byOwner {
+		if owner != j.Client {
+			place.Position += min(f.jobs+more(j.Priority, owner), ahead+1)
 		}
 	}
-	if rate := s.rate(now, model); rate > 0 {
+	higher := 0
+	for p := j.Priority + 1; p <= aitbc.PriorityHigh; p++ {
+		for owner, f := range q.tier(p).byOwner {
+			higher += f.jobs + more(p, owner)
+		}
+	}
+	place.Position += min(higher, tierPatience*place.Position)
+	if rate := s.rate(now, j.Model); rate > 0 {
 		place.Wait = time.Duration(float64(place.Position) / rate * float64(time.Second))
 	}
 	return place

@@ -25,7 +25,7 @@ func TestThePlaceOfAWaitingJobIsWhenItIsHandedOut(t *testing.T) {
 		}
 	}
 	for i := 1; i <= n; i++ {
-		place, ok := s.Place(start, jobID(i))
+		place, ok := s.Place(start, jobID(i), noMore)
 		require.True(t, ok)
 		require.Zero(t, place.Wait, "nothing was handed out yet")
 		said[jobID(i)] = place.Position
@@ -34,7 +34,7 @@ func TestThePlaceOfAWaitingJobIsWhenItIsHandedOut(t *testing.T) {
 	for i, decision := range s.Next(start, 100) {
 		require.InDelta(t, i+1, said[decision.Job], 2, "job %d", i)
 	}
-	_, ok := s.Place(start, jobID(1))
+	_, ok := s.Place(start, jobID(1), noMore)
 	require.False(t, ok, "it waits no more")
 }
 
@@ -51,11 +51,11 @@ func TestTheWaitIsEstimatedFromThePaceOfTheLastMinute(t *testing.T) {
 		require.Len(t, s.Next(now, 1), 1)
 		s.Release(jobID(n))
 	}
-	place, ok := s.Place(now, jobID(110))
+	place, ok := s.Place(now, jobID(110), noMore)
 	require.True(t, ok)
 	require.Equal(t, 10, place.Position)
 	require.InDelta(t, 5, place.Wait.Seconds(), 0.5)
-	place, _ = s.Place(now.Add(10*time.Minute), jobID(110))
+	place, _ = s.Place(now.Add(10*time.Minute), jobID(110), noMore)
 	require.Zero(t, place.Wait, "that was long ago")
 }
 
@@ -108,10 +108,32 @@ func TestTheNextJobsPlaceIsWhereItComesToStand(t *testing.T) {
 	s := newScheduler(t, nil)
 	for n, client := range []int{1, 1, 2, 1, 3, 4, 2, 2, 1, 5} {
 		j := job(n+1, client)
-		next := s.PlaceBehind(start, j.Client, j.Model, s.InLine(j.Model, j.Client), func(aitbc.AccountID) int { return 0 })
+		next := s.PlaceBehind(start, j, s.InLine(j.Model, j.Priority, j.Client), noMore)
 		s.Enqueue(j)
-		place, ok := s.Place(start, j.ID)
+		place, ok := s.Place(start, j.ID, noMore)
 		require.True(t, ok)
 		require.Equal(t, place, next)
 	}
+}
+
+// noMore says that nothing waits elsewhere.
+func noMore(aitbc.Priority, aitbc.AccountID) int { return 0 }
+
+func TestHigherPrioritiesAreAheadAsFarAsTheyGoFirst(t *testing.T) {
+	t.Parallel()
+	s := newScheduler(t, nil)
+	for n := range 20 {
+		prioritised(s, n, 1, aitbc.PriorityHigh)
+	}
+	prioritised(s, 100, 2, aitbc.PriorityNormal)
+	prioritised(s, 101, 2, aitbc.PriorityNormal)
+	first, _ := s.Place(start, jobID(100), noMore)
+	require.Equal(t, 16, first.Position, "fifteen go before it, then it is its turn")
+	second, _ := s.Place(start, jobID(101), noMore)
+	require.Equal(t, 22, second.Position, "all of them and the one before it")
+	high, _ := s.Place(start, jobID(19), noMore)
+	require.Equal(t, 20, high.Position)
+	more := func(p aitbc.Priority, _ aitbc.AccountID) int { return 1000 * int(p) }
+	second, _ = s.Place(start, jobID(101), more)
+	require.Equal(t, 32, second.Position)
 }

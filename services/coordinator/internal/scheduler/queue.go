@@ -12,10 +12,29 @@ import (
 type queue struct {
 	model   string
 	place   *list.Element // in Scheduler.ring
-	flows   *list.List    // of *flow: the clients with waiting jobs, in the order of their turns
+	tiers   [tiers]tier   // the highest priority first
+	classes map[classKey]*class
+}
+
+const (
+	// tiers is how many priorities there are.
+	tiers = int(aitbc.PriorityHigh-aitbc.PriorityLow) + 1
+	// tierPatience is after how many jobs of higher priorities, handed out while it had jobs waiting, a
+	// priority goes first once, so that no priority starves another.
+	tierPatience = 15
+)
+
+// tier is the jobs of one priority.
+type tier struct {
+	flows   *list.List // of *flow: the clients with waiting jobs, in the order of their turns
 	byOwner map[aitbc.AccountID]*flow
 	turn    *list.Element // whose turn it is in flows; nil: the first's
-	classes map[classKey]*class
+	passed  int           // how many jobs went before its own since it last had one
+}
+
+// tier gives that of a priority; one that there is not is the nearest.
+func (q *queue) tier(p aitbc.Priority) *tier {
+	return &q.tiers[aitbc.PriorityHigh-min(max(p, aitbc.PriorityLow), aitbc.PriorityHigh)]
 }
 
 // classKey is everything but the model that decides who may run a job.
@@ -32,11 +51,12 @@ type class struct {
 	example Job // any job of the class: for placing they are all alike
 }
 
-// flow is a client's part of a queue.
+// flow is a client's part of a tier.
 type flow struct {
 	queue   *queue
+	tier    *tier
 	client  aitbc.AccountID
-	place   *list.Element // in queue.flows
+	place   *list.Element // in tier.flows
 	lines   map[classKey]*line
 	jobs    int  // in all lines
 	deficit int  // what is left of its turns' quanta
@@ -59,12 +79,11 @@ type waiting struct {
 }
 
 func newQueue(model string) *queue {
-	return &queue{
-		model:   model,
-		flows:   list.New(),
-		byOwner: make(map[aitbc.AccountID]*flow),
-		classes: make(map[classKey]*class),
+	q := &queue{model: model, classes: make(map[classKey]*class)}
+	for i := range q.tiers {
+		q.tiers[i] = tier{flows: list.New(), byOwner: make(map[aitbc.AccountID]*flow)}
 	}
+	return q
 }
 
 func keyOf(j Job) classKey {
@@ -87,11 +106,12 @@ func (q *queue) add(j Job) *waiting {
 		q.classes[key] = c
 	}
 	c.jobs++
-	f := q.byOwner[j.Client]
+	t := q.tier(j.Priority)
+	f := t.byOwner[j.Client]
 	if f == nil {
-		f = &flow{queue: q, client: j.Client, lines: make(map[classKey]*line)}
-		f.place = q.flows.PushBack(f)
-		q.byOwner[j.Client] = f
+		f = &flow{queue: q, tier: t, client: j.Client, lines: make(map[classKey]*line)}
+		f.place = t.flows.PushBack(f)
+		t.byOwner[j.Client] = f
 	}
 	l := f.lines[key]
 	if l == nil {
@@ -121,12 +141,19 @@ func (q *queue) remove(w *waiting) {
 	if len(f.lines) > 0 {
 		return
 	}
-	if q.turn == f.place {
-		q.turn = f.place.Next()
+	t := f.tier
+	if t.turn == f.place {
+		t.turn = f.place.Next()
 	}
-	q.flows.Remove(f.place)
-	delete(q.byOwner, f.client)
+	t.flows.Remove(f.place)
+	delete(t.byOwner, f.client)
+	if t.flows.Len() == 0 {
+		t.passed = 0
+	}
 }
+
+// empty reports whether nothing waits.
+func (q *queue) empty() bool { return len(q.classes) == 0 }
 
 // next gives the job whose turn it is among those that can be placed, and charges its client; nil:
 // none can be placed. The job is still in the queue.
@@ -140,19 +167,55 @@ func (q *queue) next(canPlace func(Job) bool) *waiting {
 	if !any {
 		return nil
 	}
+	for _, t := range q.order() {
+		if w := t.next(open); w != nil {
+			q.passOver(t)
+			return w
+		}
+	}
+	return nil
+}
+
+// order gives the tiers in the order in which they go now.
+func (q *queue) order() [tiers]*tier {
+	var order [tiers]*tier
+	n := 0
+	for _, impatient := range []bool{true, false} {
+		for i := range q.tiers {
+			if t := &q.tiers[i]; (t.passed >= tierPatience) == impatient {
+				order[n] = t
+				n++
+			}
+		}
+	}
+	return order
+}
+
+// passOver notes that a tier's job went.
+func (q *queue) passOver(gone *tier) {
+	gone.passed = 0
+	for i := len(q.tiers) - 1; &q.tiers[i] != gone; i-- {
+		if q.tiers[i].flows.Len() > 0 {
+			q.tiers[i].passed++
+		}
+	}
+}
+
+// next gives the job whose turn it is among those of the open classes, and charges its client; nil: none.
+func (t *tier) next(open map[*class]bool) *waiting {
 	// Two laps: in the first every client may be at the end of its turn, in the second each of
 	// them begins a new one, which pays for any job.
-	for range 2 * q.flows.Len() {
-		if q.turn == nil {
-			q.turn = q.flows.Front()
+	for range 2 * t.flows.Len() {
+		if t.turn == nil {
+			t.turn = t.flows.Front()
 		}
-		f := q.turn.Value.(*flow)
+		f := t.turn.Value.(*flow)
 		w := f.head(open)
 		if w != nil && f.charge(w.job.Cost) {
 			return w
 		}
 		f.begun = false
-		q.turn = q.turn.Next()
+		t.turn = t.turn.Next()
 	}
 	return nil
 }

@@ -23,6 +23,8 @@ type Job struct {
 	// Model is the full name, Digest the pinned one; zero: any.
 	Model  string
 	Digest aitbc.Hash
+	// Priority is which of the jobs for the model go first.
+	Priority aitbc.Priority
 	// Price is what a compute second brings.
 	Price aitbc.Amount
 	// Excluded are miners that must not get it.
@@ -116,7 +118,7 @@ func (s *Scheduler) take(w *waiting) {
 	delete(s.waiting, w.job.ID)
 	q := w.line.flow.queue
 	q.remove(w)
-	if q.flows.Len() > 0 {
+	if !q.empty() {
 		return
 	}
 	if s.turn == q.place {
@@ -223,10 +225,10 @@ func (s *Scheduler) Waiting() int { return len(s.waiting) }
 // Waits reports whether a job waits.
 func (s *Scheduler) Waits(id aitbc.JobID) bool { return s.waiting[id] != nil }
 
-// InLine gives how many jobs of a client wait for a model.
-func (s *Scheduler) InLine(model string, client aitbc.AccountID) int {
+// InLine gives how many jobs of a client and a priority wait for a model.
+func (s *Scheduler) InLine(model string, priority aitbc.Priority, client aitbc.AccountID) int {
 	if q := s.queues[model]; q != nil {
-		if f := q.byOwner[client]; f != nil {
+		if f := q.tier(priority).byOwner[client]; f != nil {
 			return f.jobs
 		}
 	}

@@ -69,11 +69,11 @@ type Reader interface {
 	// Held lists the jobs that miners hold: all, or those of one shard or one miner. It costs no more
 	// than there are.
 	Held(ctx context.Context, q HeldQuery) ([]job.Job, error)
-	// Waiting lists jobs that wait for a miner, of one client for one model, by id.
+	// Waiting lists jobs that wait for a miner, of one line, by id.
 	Waiting(ctx context.Context, q WaitingQuery) ([]job.Job, error)
-	// WaitingClients lists the clients whose jobs wait for a model, in the order of their ids, from
-	// after (zero: from the start).
-	WaitingClients(ctx context.Context, shard int32, model string, after aitbc.AccountID, limit int) ([]aitbc.AccountID, error)
+	// WaitingClients lists the clients whose jobs of a priority wait for a model, in the order of their
+	// ids, from after (zero: from the start).
+	WaitingClients(ctx context.Context, q WaitingClientsQuery) ([]aitbc.AccountID, error)
 	// Lines lists the lines of a shard in which jobs wait. It looks at every waiting job, in an index.
 	Lines(ctx context.Context, shard int32) ([]Line, error)
 	// Due lists jobs of a shard that have waited long enough for a miner at now, the first due first.
@@ -111,21 +111,35 @@ type HeldQuery struct {
 
 // WaitingQuery selects a part of a line of waiting jobs.
 type WaitingQuery struct {
-	// Shard, Model and Client name the line.
-	Shard  int32
-	Model  string
-	Client aitbc.AccountID
+	// Shard, Model, Priority and Client name the line.
+	Shard    int32
+	Model    string
+	Priority aitbc.Priority
+	Client   aitbc.AccountID
 	// After is the last id of the part before; zero: from the oldest.
 	After aitbc.JobID
 	// Limit is the part's size, from 1.
 	Limit int
 }
 
-// Line is a client's jobs that wait for a model.
+// WaitingClientsQuery selects a part of the clients that wait.
+type WaitingClientsQuery struct {
+	// Shard, Model and Priority say for what.
+	Shard    int32
+	Model    string
+	Priority aitbc.Priority
+	// After is the last client of the part before; zero: from the first.
+	After aitbc.AccountID
+	// Limit is the part's size, from 1.
+	Limit int
+}
+
+// Line is a client's jobs of one priority that wait for a model.
 type Line struct {
-	// Model and Client name it, in its shard.
-	Model  string
-	Client aitbc.AccountID
+	// Model, Priority and Client name it, in its shard.
+	Model    string
+	Priority aitbc.Priority
+	Client   aitbc.AccountID
 	// Jobs is how many wait, Newest the last of them by id.
 	Jobs   int
 	Newest aitbc.JobID
@@ -240,6 +254,8 @@ type Key struct {
 	Models []string
 	// SpendPerDay is how much the jobs of one day may cost; 0: no bound.
 	SpendPerDay aitbc.Amount
+	// Priority is the highest that its jobs may have.
+	Priority aitbc.Priority
 	// CreatedAt, ExpiresAt and RevokedAt bound its life; the last two are zero when they do not.
 	CreatedAt time.Time
 	ExpiresAt time.Time

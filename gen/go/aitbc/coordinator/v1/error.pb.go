@@ -103,6 +103,8 @@ const (
 	ErrorReason_ERROR_REASON_SPEND_LIMIT ErrorReason = 36
 	// No such API key.
 	ErrorReason_ERROR_REASON_KEY_NOT_FOUND ErrorReason = 37
+	// The API key's jobs may not have this priority.
+	ErrorReason_ERROR_REASON_PRIORITY_NOT_ALLOWED ErrorReason = 38
 )
 
 // Enum value maps for ErrorReason.
@@ -146,6 +148,7 @@ var (
 		35: "ERROR_REASON_MODEL_NOT_ALLOWED",
 		36: "ERROR_REASON_SPEND_LIMIT",
 		37: "ERROR_REASON_KEY_NOT_FOUND",
+		38: "ERROR_REASON_PRIORITY_NOT_ALLOWED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":             0,
@@ -186,6 +189,7 @@ var (
 		"ERROR_REASON_MODEL_NOT_ALLOWED":       35,
 		"ERROR_REASON_SPEND_LIMIT":             36,
 		"ERROR_REASON_KEY_NOT_FOUND":           37,
+		"ERROR_REASON_PRIORITY_NOT_ALLOWED":    38,
 	}
 )
 
@@ -220,7 +224,8 @@ var File_aitbc_coordinator_v1_error_proto protoreflect.FileDescriptor
 
 const file_aitbc_coordinator_v1_error_proto_rawDesc = "" +
 	"\n" +
-	" aitbc/coordinator/v1/error.proto\x12\x14aitbc.coordinator.v1*\xfb\t\n" +
+	" aitbc/coordinator/v1/error.proto\x12\x14aitbc.coordinator.v1*\xa2\n" +
+	"\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12\x1c\n" +
@@ -260,7 +265,8 @@ const file_aitbc_coordinator_v1_error_proto_rawDesc = "" +
 	"\x1eERROR_REASON_ACCOUNT_NOT_FOUND\x10\"\x12\"\n" +
 	"\x1eERROR_REASON_MODEL_NOT_ALLOWED\x10#\x12\x1c\n" +
 	"\x18ERROR_REASON_SPEND_LIMIT\x10$\x12\x1e\n" +
-	"\x1aERROR_REASON_KEY_NOT_FOUND\x10%B\xda\x01\n" +
+	"\x1aERROR_REASON_KEY_NOT_FOUND\x10%\x12%\n" +
+	"!ERROR_REASON_PRIORITY_NOT_ALLOWED\x10&B\xda\x01\n" +
 	"\x18com.aitbc.coordinator.v1B\n" +
 	"ErrorProtoP\x01Z@github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1;coordinatorv1\xa2\x02\x03ACX\xaa\x02\x14Aitbc.Coordinator.V1\xca\x02\x14Aitbc\\Coordinator\\V1\xe2\x02 Aitbc\\Coordinator\\V1\\GPBMetadata\xea\x02\x16Aitbc::Coordinator::V1b\x06proto3"
 

@@ -75,7 +75,9 @@ type Job struct {
 	Queue *JobQueue `protobuf:"bytes,20,opt,name=queue,proto3" json:"queue,omitempty"`
 	// What the accepted result costs, as coin text: metered time x price, up to max_price. It is known
 	// as soon as the result is, and cost will be the same. Empty before.
-	Billed        string `protobuf:"bytes,21,opt,name=billed,proto3" json:"billed,omitempty"`
+	Billed string `protobuf:"bytes,21,opt,name=billed,proto3" json:"billed,omitempty"`
+	// `low` or `high`; empty: normal.
+	Priority      string `protobuf:"bytes,22,opt,name=priority,proto3" json:"priority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -253,6 +255,13 @@ func (x *Job) GetQueue() *JobQueue {
 func (x *Job) GetBilled() string {
 	if x != nil {
 		return x.Billed
+	}
+	return ""
+}
+
+func (x *Job) GetPriority() string {
+	if x != nil {
+		return x.Priority
 	}
 	return ""
 }
@@ -954,7 +963,7 @@ var File_aitbc_coordinator_v1_job_proto protoreflect.FileDescriptor
 
 const file_aitbc_coordinator_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x1eaitbc/coordinator/v1/job.proto\x12\x14aitbc.coordinator.v1\x1a\"aitbc/coordinator/v1/explain.proto\x1a!aitbc/coordinator/v1/option.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x06\n" +
+	"\x1eaitbc/coordinator/v1/job.proto\x12\x14aitbc.coordinator.v1\x1a\"aitbc/coordinator/v1/explain.proto\x1a!aitbc/coordinator/v1/option.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\a\n" +
 	"\x03Job\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\tB\x03\xe0A\x03R\x05jobId\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tB\x03\xe0A\x03R\x06status\x12\x19\n" +
@@ -979,7 +988,8 @@ const file_aitbc_coordinator_v1_job_proto_rawDesc = "" +
 	"\x05error\x18\x12 \x01(\v2\x1e.aitbc.coordinator.v1.JobErrorB\x03\xe0A\x03R\x05error\x12<\n" +
 	"\x06refund\x18\x13 \x01(\v2\x1f.aitbc.coordinator.v1.JobRefundB\x03\xe0A\x03R\x06refund\x129\n" +
 	"\x05queue\x18\x14 \x01(\v2\x1e.aitbc.coordinator.v1.JobQueueB\x03\xe0A\x03R\x05queue\x12\x1b\n" +
-	"\x06billed\x18\x15 \x01(\tB\x03\xe0A\x03R\x06billed\"\xe0\x02\n" +
+	"\x06billed\x18\x15 \x01(\tB\x03\xe0A\x03R\x06billed\x12\x1f\n" +
+	"\bpriority\x18\x16 \x01(\tB\x03\xe0A\x03R\bpriority\"\xe0\x02\n" +
 	"\n" +
 	"JobMetrics\x12?\n" +
 	"\fcompute_time\x18\x01 \x01(\x01B\x1c\xe0A\x02\xbaH\x16\x12\x14@\x01\x19\x00\x00\x00\x00\x00\x18\xf5@)\x00\x00\x00\x00\x00\x00\x00\x00R\vcomputeTime\x125\n" +

@@ -56,7 +56,11 @@ type SubmitJobRequest struct {
 	// The tools that the model of a chat may want called; at most 128.
 	Tools []*ChatTool `protobuf:"bytes,11,rep,name=tools,proto3" json:"tools,omitempty"`
 	// The texts of an embedding, 1 to 256, none empty. It takes no options.
-	Input         []string `protobuf:"bytes,12,rep,name=input,proto3" json:"input,omitempty"`
+	Input []string `protobuf:"bytes,12,rep,name=input,proto3" json:"input,omitempty"`
+	// Which of the jobs that wait for the model go first: `low`, `normal` (default) or `high`, for
+	// which the API key must be allowed it. Of sixteen jobs that are handed out, one is left to each
+	// priority that waits.
+	Priority      string `protobuf:"bytes,13,opt,name=priority,proto3" json:"priority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -173,6 +177,13 @@ func (x *SubmitJobRequest) GetInput() []string {
 		return x.Input
 	}
 	return nil
+}
+
+func (x *SubmitJobRequest) GetPriority() string {
+	if x != nil {
+		return x.Priority
+	}
+	return ""
 }
 
 // SubmitJobResponse is the seed document's answer to a submission.
@@ -962,7 +973,9 @@ type QuoteJobRequest struct {
 	// The most the job may cost, as coin text. Default: price per second x execution limit.
 	MaxPrice string `protobuf:"bytes,3,opt,name=max_price,json=maxPrice,proto3" json:"max_price,omitempty"`
 	// Timeouts.
-	Timeouts      *JobTimeouts `protobuf:"bytes,4,opt,name=timeouts,proto3" json:"timeouts,omitempty"`
+	Timeouts *JobTimeouts `protobuf:"bytes,4,opt,name=timeouts,proto3" json:"timeouts,omitempty"`
+	// The priority that the job would have: `low`, `normal` (default) or `high`.
+	Priority      string `protobuf:"bytes,5,opt,name=priority,proto3" json:"priority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1023,6 +1036,13 @@ func (x *QuoteJobRequest) GetTimeouts() *JobTimeouts {
 		return x.Timeouts
 	}
 	return nil
+}
+
+func (x *QuoteJobRequest) GetPriority() string {
+	if x != nil {
+		return x.Priority
+	}
+	return ""
 }
 
 // QuoteJobResponse holds the quote; REST answers with the bare quote.
@@ -1204,7 +1224,7 @@ var File_aitbc_coordinator_v1_job_service_proto protoreflect.FileDescriptor
 
 const file_aitbc_coordinator_v1_job_service_proto_rawDesc = "" +
 	"\n" +
-	"&aitbc/coordinator/v1/job_service.proto\x12\x14aitbc.coordinator.v1\x1a\"aitbc/coordinator/v1/explain.proto\x1a\x1eaitbc/coordinator/v1/job.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xca\x05\n" +
+	"&aitbc/coordinator/v1/job_service.proto\x12\x14aitbc.coordinator.v1\x1a\"aitbc/coordinator/v1/explain.proto\x1a\x1eaitbc/coordinator/v1/job.proto\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x06\n" +
 	"\x10SubmitJobRequest\x128\n" +
 	"\x04type\x18\x01 \x01(\tB$\xe0A\x02\xbaH\x1er\x1cR\tinferenceR\x04chatR\tembeddingR\x04type\x12$\n" +
 	"\x06prompt\x18\x02 \x01(\tB\f\xe0A\x01\xbaH\x06r\x04(\x80\x80\x10R\x06prompt\x12C\n" +
@@ -1220,7 +1240,8 @@ const file_aitbc_coordinator_v1_job_service_proto_rawDesc = "" +
 	"\bmessages\x18\n" +
 	" \x03(\v2!.aitbc.coordinator.v1.ChatMessageB\f\xe0A\x01\xbaH\x06\x92\x01\x03\x10\x80\bR\bmessages\x12B\n" +
 	"\x05tools\x18\v \x03(\v2\x1e.aitbc.coordinator.v1.ChatToolB\f\xe0A\x01\xbaH\x06\x92\x01\x03\x10\x80\x01R\x05tools\x12(\n" +
-	"\x05input\x18\f \x03(\tB\x12\xe0A\x01\xbaH\f\x92\x01\t\x10\x80\x02\"\x04r\x02 \x01R\x05input\"\xc6\x01\n" +
+	"\x05input\x18\f \x03(\tB\x12\xe0A\x01\xbaH\f\x92\x01\t\x10\x80\x02\"\x04r\x02 \x01R\x05input\x129\n" +
+	"\bpriority\x18\r \x01(\tB\x1d\xe0A\x01\xbaH\x17r\x15R\x00R\x03lowR\x06normalR\x04highR\bpriority\"\xc6\x01\n" +
 	"\x11SubmitJobResponse\x12\x1a\n" +
 	"\x06job_id\x18\x01 \x01(\tB\x03\xe0A\x03R\x05jobId\x12\x1b\n" +
 	"\x06status\x18\x02 \x01(\tB\x03\xe0A\x03R\x06status\x12B\n" +
@@ -1266,13 +1287,14 @@ const file_aitbc_coordinator_v1_job_service_proto_rawDesc = "" +
 	"\x11ExplainJobRequest\x12#\n" +
 	"\x06job_id\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04 \x01(@R\x05jobId\"a\n" +
 	"\x12ExplainJobResponse\x12K\n" +
-	"\vexplanation\x18\x01 \x01(\v2$.aitbc.coordinator.v1.JobExplanationB\x03\xe0A\x03R\vexplanation\"\x83\x02\n" +
+	"\vexplanation\x18\x01 \x01(\v2$.aitbc.coordinator.v1.JobExplanationB\x03\xe0A\x03R\vexplanation\"\xbe\x02\n" +
 	"\x0fQuoteJobRequest\x12C\n" +
 	"\x05model\x18\x01 \x01(\tB-\xe0A\x02\xbaH'r% \x01(\xc8\x012\x1e^[A-Za-z0-9][A-Za-z0-9._:/-]*$R\x05model\x12>\n" +
 	"\fmodel_digest\x18\x02 \x01(\tB\x1b\xe0A\x01\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\vmodelDigest\x12'\n" +
 	"\tmax_price\x18\x03 \x01(\tB\n" +
 	"\xe0A\x01\xbaH\x04r\x02((R\bmaxPrice\x12B\n" +
-	"\btimeouts\x18\x04 \x01(\v2!.aitbc.coordinator.v1.JobTimeoutsB\x03\xe0A\x01R\btimeouts\"J\n" +
+	"\btimeouts\x18\x04 \x01(\v2!.aitbc.coordinator.v1.JobTimeoutsB\x03\xe0A\x01R\btimeouts\x129\n" +
+	"\bpriority\x18\x05 \x01(\tB\x1d\xe0A\x01\xbaH\x17r\x15R\x00R\x03lowR\x06normalR\x04highR\bpriority\"J\n" +
 	"\x10QuoteJobResponse\x126\n" +
 	"\x05quote\x18\x01 \x01(\v2\x1b.aitbc.coordinator.v1.QuoteB\x03\xe0A\x03R\x05quote\"\xb6\x03\n" +
 	"\x05Quote\x12\x1f\n" +

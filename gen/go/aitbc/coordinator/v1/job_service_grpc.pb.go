@@ -39,11 +39,13 @@ type JobServiceClient interface {
 	// same request_id (or Idempotency-Key header) gives the same answer.
 	// Errors: INVALID_FIELD, INVALID_KEY, INSUFFICIENT_FUNDS, MODEL_NOT_FOUND,
 	// IDEMPOTENCY_MISMATCH, JOB_EXISTS, RATE_LIMITED, OVERLOADED, LEDGER_UNAVAILABLE,
-	// MODEL_NOT_ALLOWED, SPEND_LIMIT.
+	// MODEL_NOT_ALLOWED, PRIORITY_NOT_ALLOWED,
+	// SPEND_LIMIT.
 	SubmitJob(ctx context.Context, in *SubmitJobRequest, opts ...grpc.CallOption) (*SubmitJobResponse, error)
 	// QuoteJob says what a job would cost at most, how long it would wait, and whether it is possible at
 	// all at this moment. It promises nothing and holds nothing.
-	// Errors: INVALID_FIELD, INVALID_KEY, LEDGER_UNAVAILABLE, RATE_LIMITED, MODEL_NOT_ALLOWED.
+	// Errors: INVALID_FIELD, INVALID_KEY, LEDGER_UNAVAILABLE, RATE_LIMITED, MODEL_NOT_ALLOWED,
+	// PRIORITY_NOT_ALLOWED.
 	QuoteJob(ctx context.Context, in *QuoteJobRequest, opts ...grpc.CallOption) (*QuoteJobResponse, error)
 	// ListJobs gives the account's jobs, newest first.
 	// Errors: INVALID_FIELD, INVALID_KEY, RATE_LIMITED.
@@ -167,11 +169,13 @@ type JobServiceServer interface {
 	// same request_id (or Idempotency-Key header) gives the same answer.
 	// Errors: INVALID_FIELD, INVALID_KEY, INSUFFICIENT_FUNDS, MODEL_NOT_FOUND,
 	// IDEMPOTENCY_MISMATCH, JOB_EXISTS, RATE_LIMITED, OVERLOADED, LEDGER_UNAVAILABLE,
-	// MODEL_NOT_ALLOWED, SPEND_LIMIT.
+	// MODEL_NOT_ALLOWED, PRIORITY_NOT_ALLOWED,
+	// SPEND_LIMIT.
 	SubmitJob(context.Context, *SubmitJobRequest) (*SubmitJobResponse, error)
 	// QuoteJob says what a job would cost at most, how long it would wait, and whether it is possible at
 	// all at this moment. It promises nothing and holds nothing.
-	// Errors: INVALID_FIELD, INVALID_KEY, LEDGER_UNAVAILABLE, RATE_LIMITED, MODEL_NOT_ALLOWED.
+	// Errors: INVALID_FIELD, INVALID_KEY, LEDGER_UNAVAILABLE, RATE_LIMITED, MODEL_NOT_ALLOWED,
+	// PRIORITY_NOT_ALLOWED.
 	QuoteJob(context.Context, *QuoteJobRequest) (*QuoteJobResponse, error)
 	// ListJobs gives the account's jobs, newest first.
 	// Errors: INVALID_FIELD, INVALID_KEY, RATE_LIMITED.

@@ -52,7 +52,9 @@ type Key struct {
 	// When it ends by itself; unset: not.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// When it was revoked; unset: it was not.
-	RevokedAt     *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
+	RevokedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
+	// The highest priority that its jobs may have: `low`, `normal` or `high`.
+	Priority      string `protobuf:"bytes,13,opt,name=priority,proto3" json:"priority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -171,6 +173,13 @@ func (x *Key) GetRevokedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Key) GetPriority() string {
+	if x != nil {
+		return x.Priority
+	}
+	return ""
+}
+
 // CreateKeyRequest says what the key is for.
 type CreateKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -191,7 +200,9 @@ type CreateKeyRequest struct {
 	Fund string `protobuf:"bytes,7,opt,name=fund,proto3" json:"fund,omitempty"`
 	// Makes retries safe: the same id within 24 h gives the first answer. Scope: the caller's account.
 	// The Idempotency-Key header says the same.
-	RequestId     string `protobuf:"bytes,8,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,8,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The highest priority that its jobs may have: `low`, `normal` (default) or `high`.
+	Priority      string `protobuf:"bytes,9,opt,name=priority,proto3" json:"priority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -278,6 +289,13 @@ func (x *CreateKeyRequest) GetFund() string {
 func (x *CreateKeyRequest) GetRequestId() string {
 	if x != nil {
 		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CreateKeyRequest) GetPriority() string {
+	if x != nil {
+		return x.Priority
 	}
 	return ""
 }
@@ -691,7 +709,7 @@ var File_aitbc_coordinator_v1_key_service_proto protoreflect.FileDescriptor
 
 const file_aitbc_coordinator_v1_key_service_proto_rawDesc = "" +
 	"\n" +
-	"&aitbc/coordinator/v1/key_service.proto\x12\x14aitbc.coordinator.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x03\n" +
+	"&aitbc/coordinator/v1/key_service.proto\x12\x14aitbc.coordinator.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x03\n" +
 	"\x03Key\x12\x1a\n" +
 	"\x06key_id\x18\x01 \x01(\tB\x03\xe0A\x03R\x05keyId\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tB\x03\xe0A\x03R\x04name\x12\x19\n" +
@@ -710,7 +728,8 @@ const file_aitbc_coordinator_v1_key_service_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\texpiresAt\x12>\n" +
 	"\n" +
-	"revoked_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\trevokedAt\"\xa5\x03\n" +
+	"revoked_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\trevokedAt\x12\x1f\n" +
+	"\bpriority\x18\r \x01(\tB\x03\xe0A\x03R\bpriority\"\xe0\x03\n" +
 	"\x10CreateKeyRequest\x12\x1e\n" +
 	"\x04name\x18\x01 \x01(\tB\n" +
 	"\xe0A\x01\xbaH\x04r\x02(dR\x04name\x12>\n" +
@@ -725,7 +744,8 @@ const file_aitbc_coordinator_v1_key_service_proto_rawDesc = "" +
 	"\x04fund\x18\a \x01(\tB\n" +
 	"\xe0A\x01\xbaH\x04r\x02((R\x04fund\x12*\n" +
 	"\n" +
-	"request_id\x18\b \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\x01R\trequestId\"\x85\x01\n" +
+	"request_id\x18\b \x01(\tB\v\xe0A\x01\xbaH\x05r\x03(\x80\x01R\trequestId\x129\n" +
+	"\bpriority\x18\t \x01(\tB\x1d\xe0A\x01\xbaH\x17r\x15R\x00R\x03lowR\x06normalR\x04highR\bpriority\"\x85\x01\n" +
 	"\x11CreateKeyResponse\x12\x1b\n" +
 	"\x06secret\x18\x01 \x01(\tB\x03\xe0A\x03R\x06secret\x120\n" +
 	"\x03key\x18\x02 \x01(\v2\x19.aitbc.coordinator.v1.KeyB\x03\xe0A\x03R\x03key\x12!\n" +

@@ -19,7 +19,7 @@ import (
 const jobColumns = `
 	o.job_id, o.chain_id, o.client, o.operator, o.payload_commitment, o.price_uaitbc, o.max_price_uaitbc,
 	o.execution_limit_us, o.settle_by_us, o.expires_us, o.order_signature, o.client_key, o.salt, o.type,
-	o.model, o.pinned_digest, o.queue_timeout_us, o.total_timeout_us, o.client_limit, o.max_attempts, o.submitted_us, o.budget,
+	o.model, o.pinned_digest, o.queue_timeout_us, o.total_timeout_us, o.client_limit, o.max_attempts, o.submitted_us, o.budget, o.priority,
 	j.version, j.shard, j.phase, j.outcome, j.failure_reason, j.failure_message, j.attempt, j.miner, j.model_digest,
 	j.lease_issued_us, j.lease_signature, j.excluded, j.queued_us, j.leased_us, j.started_us, j.stop_by_us,
 	j.completed_us, j.escrow_tx, j.accepted,
@@ -37,7 +37,7 @@ const (
 		NULL::bytea AS tx_hash, NULL::bigint AS refund_final_us, NULL::boolean AS has_receipt`
 	liveState = `(` + liveColumns + ` FROM live_jobs l)`
 	// lineState also has what places a job in a line of waiting ones.
-	lineState = `(` + liveColumns + `, l.model AS line_model, l.due_us FROM live_jobs l)`
+	lineState = `(` + liveColumns + `, l.model AS line_model, l.priority, l.due_us FROM live_jobs l)`
 	doneState = `(SELECT d.id, d.client, 0::bigint AS version, d.shard, 'done'::text AS phase, d.status::text AS outcome, d.status::text,
 		d.failure_reason, d.failure_message, d.attempt::bigint, d.miner::bytea, d.model_digest::bytea, d.lease_issued_us,
 		d.lease_signature, d.excluded::bytea, d.queued_us, d.leased_us, d.started_us, NULL::bigint AS stop_by_us, d.completed_us,
@@ -70,7 +70,7 @@ func (r *jobRow) targets() []any {
 		&j.Order.ExecutionLimitUS, &j.Order.SettleByUS, &j.Order.ExpiresUS, toOctets(&j.OrderSignature), toOctets(&j.ClientKey),
 		toFixed(j.Salt[:]), toText(&j.Type),
 		toText(&j.Model), toFixed(j.PinnedDigest[:]), toSpan(&j.QueueTimeout), toSpan(&j.TotalTimeout), &j.ClientLimit,
-		&j.MaxAttempts, toInstant(&j.SubmittedAt), toText(&j.Budget),
+		&j.MaxAttempts, toInstant(&j.SubmittedAt), toText(&j.Budget), (*int8)(&j.Priority),
 		&r.version, &j.Shard, (*string)(&j.Phase), (*string)(&j.Outcome), (*int32)(&j.Failure.Reason), toText(&j.Failure.Message), &j.Attempt,
 		toFixed(j.Miner[:]), toFixed(j.ModelDigest[:]),
 		&j.LeaseIssuedUS, toOctets(&j.LeaseSignature), toOctets(&r.excluded), toInstant(&j.QueuedAt), toInstant(&j.LeasedAt),

@@ -12,12 +12,12 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
 )
 
-const keyColumns = `hash, id, name, scope, account, created_us, expires_us, revoked_us, line, models, spend_per_day_uaitbc`
+const keyColumns = `hash, id, name, scope, account, created_us, expires_us, revoked_us, line, models, spend_per_day_uaitbc, priority`
 
 func scanKey(row pgx.Row) (k store.Key, err error) {
 	var models string
 	err = row.Scan(toFixed(k.Hash[:]), &k.ID, toText(&k.Name), (*string)(&k.Scope), toFixed(k.Account[:]),
-		toInstant(&k.CreatedAt), toInstant(&k.ExpiresAt), toInstant(&k.RevokedAt), toText(&k.Line), toText(&models), (*int64)(&k.SpendPerDay))
+		toInstant(&k.CreatedAt), toInstant(&k.ExpiresAt), toInstant(&k.RevokedAt), toText(&k.Line), toText(&models), (*int64)(&k.SpendPerDay), (*int8)(&k.Priority))
 	if k.Line == "" {
 		k.Line = k.ID
 	}
@@ -30,11 +30,11 @@ func scanKey(row pgx.Row) (k store.Key, err error) {
 func keyValues(k store.Key) []any {
 	return []any{
 		k.Hash[:], k.ID, []byte(k.Name), string(k.Scope), optional(k.Account[:]), instant(k.CreatedAt), instant(k.ExpiresAt), instant(k.RevokedAt),
-		[]byte(k.Line), []byte(strings.Join(k.Models, ",")), int64(k.SpendPerDay),
+		[]byte(k.Line), []byte(strings.Join(k.Models, ",")), int64(k.SpendPerDay), int64(k.Priority),
 	}
 }
 
-const insertKey = `INSERT INTO api_keys (` + keyColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (hash) DO `
+const insertKey = `INSERT INTO api_keys (` + keyColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (hash) DO `
 
 // KeyByHash implements store.Keys.
 func (s *Store) KeyByHash(ctx context.Context, hash aitbc.Hash) (store.Key, error) {
@@ -63,7 +63,8 @@ func (s *Store) PutKey(ctx context.Context, k store.Key) error {
 	_, err := s.writing.Exec(ctx, insertKey+`UPDATE
 		SET id = excluded.id, name = excluded.name, scope = excluded.scope, account = excluded.account,
 			created_us = excluded.created_us, expires_us = excluded.expires_us, revoked_us = excluded.revoked_us,
-			line = excluded.line, models = excluded.models, spend_per_day_uaitbc = excluded.spend_per_day_uaitbc`,
+			line = excluded.line, models = excluded.models, spend_per_day_uaitbc = excluded.spend_per_day_uaitbc,
+				priority = excluded.priority`,
 		keyValues(k)...)
 	if err != nil {
 		return fmt.Errorf("put key %s: %w", k.ID, opaque(err))

@@ -174,8 +174,8 @@ const (
 
 	selectWaiting = `SELECT ` + jobColumns + `
 	FROM ` + lineState + jobParts + `
-	WHERE j.phase = 'queued' AND j.shard = $1 AND j.line_model = $2 AND j.client = $3 AND j.id > $4
-	ORDER BY j.id LIMIT $5`
+	WHERE j.phase = 'queued' AND j.shard = $1 AND j.line_model = $2 AND j.priority = $3 AND j.client = $4 AND j.id > $5
+	ORDER BY j.id LIMIT $6`
 
 	selectDue = `SELECT ` + jobColumns + `
 	FROM ` + lineState + jobParts + `
@@ -183,21 +183,23 @@ const (
 	ORDER BY j.due_us LIMIT $3`
 
 	// The newest by the index: there is no max(uuid).
-	selectLines = `SELECT model, client, jobs, (
+	selectLines = `SELECT model, priority, client, jobs, (
 		SELECT id FROM live_jobs l
-		WHERE l.phase = 'queued' AND l.shard = $1 AND l.model = g.model AND l.client = g.client
+		WHERE l.phase = 'queued' AND l.shard = $1 AND l.model = g.model AND l.priority = g.priority AND l.client = g.client
 		ORDER BY id DESC LIMIT 1)
-	FROM (SELECT model, client, count(*) AS jobs FROM live_jobs WHERE phase = 'queued' AND shard = $1 GROUP BY model, client) g`
+	FROM (SELECT model, priority, client, count(*) AS jobs FROM live_jobs WHERE phase = 'queued' AND shard = $1
+		GROUP BY model, priority, client) g`
 
 	// From each client to the next, without reading the jobs between.
 	selectWaitingClients = `
 	WITH RECURSIVE clients (client) AS (
-		(SELECT client FROM live_jobs WHERE phase = 'queued' AND shard = $1 AND model = $2 AND client > $3 ORDER BY client LIMIT 1)
+		(SELECT client FROM live_jobs WHERE phase = 'queued' AND shard = $1 AND model = $2 AND priority = $3 AND client > $4 ORDER BY client LIMIT 1)
 		UNION ALL
-		SELECT (SELECT l.client FROM live_jobs l WHERE l.phase = 'queued' AND l.shard = $1 AND l.model = $2 AND l.client > c.client
+		SELECT (SELECT l.client FROM live_jobs l WHERE l.phase = 'queued' AND l.shard = $1 AND l.model = $2 AND l.priority = $3
+			AND l.client > c.client
 			ORDER BY l.client LIMIT 1)
 		FROM clients c WHERE c.client IS NOT NULL)
-	SELECT client FROM clients WHERE client IS NOT NULL LIMIT $4`
+	SELECT client FROM clients WHERE client IS NOT NULL LIMIT $5`
 
 	selectEscrows = `SELECT coalesce(sum(o.max_price_uaitbc) FILTER (WHERE l.phase <> 'escrowing'), 0)::bigint,
 		coalesce(sum(o.max_price_uaitbc) FILTER (WHERE l.phase = 'escrowing'), 0)::bigint
@@ -243,7 +245,7 @@ func (s *Store) Held(ctx context.Context, q store.HeldQuery) ([]job.Job, error) 
 
 // Waiting implements store.Reader.
 func (s *Store) Waiting(ctx context.Context, q store.WaitingQuery) ([]job.Job, error) {
-	return s.jobs(ctx, selectWaiting, q.Shard, []byte(q.Model), q.Client[:], uuid(q.After), q.Limit)
+	return s.jobs(ctx, selectWaiting, q.Shard, []byte(q.Model), int16(q.Priority), q.Client[:], uuid(q.After), q.Limit)
 }
 
 // Due implements store.Reader.
@@ -256,7 +258,7 @@ func (s *Store) Lines(ctx context.Context, shard int32) (list []store.Line, err 
 	err = s.list(ctx, func(row pgx.Row) error {
 		var l store.Line
 		var model []byte
-		err := row.Scan(&model, toFixed(l.Client[:]), &l.Jobs, (*[16]byte)(&l.Newest))
+		err := row.Scan(&model, (*int8)(&l.Priority), toFixed(l.Client[:]), &l.Jobs, (*[16]byte)(&l.Newest))
 		l.Model = string(model)
 		list = append(list, l)
 		return err
@@ -268,14 +270,14 @@ func (s *Store) Lines(ctx context.Context, shard int32) (list []store.Line, err 
 }
 
 // WaitingClients implements store.Reader.
-func (s *Store) WaitingClients(ctx context.Context, shard int32, model string, after aitbc.AccountID, limit int) (list []aitbc.AccountID, err error) {
+func (s *Store) WaitingClients(ctx context.Context, q store.WaitingClientsQuery) (list []aitbc.AccountID, err error) {
 	err = s.list(ctx, func(row pgx.Row) error {
 		var client aitbc.AccountID
 		defer func() { list = append(list, client) }()
 		return row.Scan(toFixed(client[:]))
-	}, selectWaitingClients, shard, []byte(model), after[:], limit)
+	}, selectWaitingClients, q.Shard, []byte(q.Model), int16(q.Priority), q.After[:], q.Limit)
 	if err != nil {
-		return nil, fmt.Errorf("list clients that wait for %s: %w", model, err)
+		return nil, fmt.Errorf("list clients that wait for %s: %w", q.Model, err)
 	}
 	return list, nil
 }

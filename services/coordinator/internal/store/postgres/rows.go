@@ -101,7 +101,7 @@ func (r *rows) instant(t time.Time) {
 func registerRows(ctx context.Context, conn *pgx.Conn) error {
 	const query = `SELECT name, to_regtype(name)::oid, to_regtype(name || '[]')::oid FROM unnest($1::text[]) AS name
 		WHERE to_regtype(name) IS NOT NULL`
-	found, err := conn.Query(ctx, query, []string{"order_row_2", "live_row_2", "done_row_2", "completion_row_2"})
+	found, err := conn.Query(ctx, query, []string{"order_row_3", "live_row_3", "done_row_2", "completion_row_2"})
 	if err != nil {
 		return fmt.Errorf("look up types: %w", err)
 	}

@@ -32,8 +32,8 @@ const (
 	INSERT INTO orders (
 		job_id, chain_id, client, operator, payload_commitment, price_uaitbc, max_price_uaitbc,
 		execution_limit_us, settle_by_us, expires_us, order_signature, client_key, salt, type,
-		model, pinned_digest, queue_timeout_us, total_timeout_us, client_limit, max_attempts, submitted_us, budget)
-	SELECT n.* FROM unnest($1::order_row_2[]) AS n
+		model, pinned_digest, queue_timeout_us, total_timeout_us, client_limit, max_attempts, submitted_us, budget, priority)
+	SELECT n.* FROM unnest($1::order_row_3[]) AS n
 	ON CONFLICT (job_id) DO NOTHING
 	RETURNING job_id`
 
@@ -44,8 +44,8 @@ const (
 	INSERT INTO live_jobs (
 		id, client, version, phase, outcome, status, failure_reason, failure_message, attempt, miner, model_digest,
 		lease_issued_us, lease_signature, excluded, queued_us, leased_us, started_us, stop_by_us, escrow_tx, accepted,
-		shard, model, due_us)
-	SELECT n.* FROM unnest($1::live_row_2[]) AS n`
+		shard, model, due_us, priority)
+	SELECT n.* FROM unnest($1::live_row_3[]) AS n`
 
 	updateLive = `
 	UPDATE live_jobs l SET
@@ -54,7 +54,7 @@ const (
 		lease_issued_us = n.lease_issued_us, lease_signature = n.lease_signature, excluded = n.excluded, queued_us = n.queued_us,
 		leased_us = n.leased_us, started_us = n.started_us, stop_by_us = n.stop_by_us, escrow_tx = n.escrow_tx, accepted = n.accepted,
 		shard = n.shard, due_us = n.due_us
-	FROM unnest($1::live_row_2[]) AS n
+	FROM unnest($1::live_row_3[]) AS n
 	WHERE l.id = n.id AND l.version = n.version - 1
 	RETURNING l.id`
 
@@ -130,7 +130,7 @@ func orderRows(changes []change) *rows {
 	var r rows
 	for _, c := range changes {
 		j, o := &c.job, &c.job.Order
-		r.begin(22)
+		r.begin(23)
 		r.uuid(j.ID)
 		r.bytes([]byte(o.ChainID))
 		r.bytes(o.Client[:])
@@ -153,6 +153,7 @@ func orderRows(changes []change) *rows {
 		r.int(int64(j.MaxAttempts))
 		r.instant(j.SubmittedAt)
 		r.bytes([]byte(j.Budget))
+		r.int(int64(j.Priority))
 		r.end()
 	}
 	return &r
@@ -163,7 +164,7 @@ func liveRows(changes []change) *rows {
 	var r rows
 	for _, c := range changes {
 		j := &c.job
-		r.begin(23)
+		r.begin(24)
 		r.uuid(j.ID)
 		r.bytes(j.Order.Client[:])
 		r.int(c.in.version + 1)
@@ -182,6 +183,7 @@ func liveRows(changes []change) *rows {
 		r.int(int64(j.Shard))
 		r.bytes([]byte(j.Model))
 		r.instant(j.WaitsUntil())
+		r.int(int64(j.Priority))
 		r.end()
 	}
 	return &r

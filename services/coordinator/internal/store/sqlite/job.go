@@ -16,7 +16,7 @@ import (
 const jobColumns = `
 	o.job_id, o.chain_id, o.client, o.operator, o.payload_commitment, o.price_uaitbc, o.max_price_uaitbc,
 	o.execution_limit_us, o.settle_by_us, o.expires_us, o.order_signature, o.client_key, o.salt, o.type,
-	o.model, o.pinned_digest, o.queue_timeout_us, o.total_timeout_us, o.client_limit, o.max_attempts, o.submitted_us, o.budget,
+	o.model, o.pinned_digest, o.queue_timeout_us, o.total_timeout_us, o.client_limit, o.max_attempts, o.submitted_us, o.budget, o.priority,
 	j.shard, j.phase, j.outcome, j.failure_reason, j.failure_message, j.attempt, j.miner, j.model_digest,
 	j.lease_issued_us, j.lease_signature, j.excluded, j.queued_us, j.leased_us, j.started_us, j.stop_by_us,
 	j.completed_us, j.escrow_tx, j.accepted, j.settled,
@@ -52,7 +52,7 @@ func (r *jobRow) targets() []any {
 		&j.Order.ExecutionLimitUS, &j.Order.SettleByUS, &j.Order.ExpiresUS, &j.OrderSignature, &j.ClientKey,
 		toFixed(j.Salt[:]), &j.Type,
 		&j.Model, toFixed(j.PinnedDigest[:]), toSpan(&j.QueueTimeout), toSpan(&j.TotalTimeout), &j.ClientLimit,
-		&j.MaxAttempts, toInstant(&j.SubmittedAt), &j.Budget,
+		&j.MaxAttempts, toInstant(&j.SubmittedAt), &j.Budget, &j.Priority,
 		&j.Shard, &j.Phase, &j.Outcome, &j.Failure.Reason, &j.Failure.Message, &j.Attempt, toFixed(j.Miner[:]), toFixed(j.ModelDigest[:]),
 		&j.LeaseIssuedUS, &j.LeaseSignature, &r.excluded, toInstant(&j.QueuedAt), toInstant(&j.LeasedAt),
 		toInstant(&j.StartedAt), toInstant(&j.StopBy),
@@ -124,8 +124,8 @@ const insertOrder = `
 	INSERT INTO orders (
 		job_id, chain_id, client, operator, payload_commitment, price_uaitbc, max_price_uaitbc,
 		execution_limit_us, settle_by_us, expires_us, order_signature, client_key, salt, type,
-		model, pinned_digest, queue_timeout_us, total_timeout_us, client_limit, max_attempts, submitted_us, budget)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		model, pinned_digest, queue_timeout_us, total_timeout_us, client_limit, max_attempts, submitted_us, budget, priority)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 func orderValues(j *job.Job) []any {
 	o := &j.Order
@@ -133,7 +133,7 @@ func orderValues(j *job.Job) []any {
 		j.ID[:], o.ChainID, o.Client[:], o.Operator[:], o.PayloadCommitment[:], int64(o.Price), int64(o.MaxPrice),
 		o.ExecutionLimitUS, o.SettleByUS, o.ExpiresUS, octets(j.OrderSignature), octets(j.ClientKey), j.Salt[:], j.Type,
 		j.Model, optional(j.PinnedDigest[:]), j.QueueTimeout.Microseconds(), j.TotalTimeout.Microseconds(),
-		j.ClientLimit, int64(j.MaxAttempts), instant(j.SubmittedAt), j.Budget,
+		j.ClientLimit, int64(j.MaxAttempts), instant(j.SubmittedAt), j.Budget, int64(j.Priority),
 	}
 }
 
@@ -141,8 +141,8 @@ const insertJob = `
 	INSERT INTO jobs (
 		phase, outcome, status, failure_reason, failure_message, attempt, miner, model_digest,
 		lease_issued_us, lease_signature, excluded, queued_us, leased_us, started_us, stop_by_us,
-		completed_us, escrow_tx, accepted, settled, shard, due_us, id, client, model)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		completed_us, escrow_tx, accepted, settled, shard, due_us, id, client, model, priority)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 const updateJob = `
 	UPDATE jobs SET

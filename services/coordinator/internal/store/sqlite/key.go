@@ -10,12 +10,12 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
 )
 
-const keyColumns = `hash, id, name, scope, account, created_us, expires_us, revoked_us, line, models, spend_per_day_uaitbc`
+const keyColumns = `hash, id, name, scope, account, created_us, expires_us, revoked_us, line, models, spend_per_day_uaitbc, priority`
 
 func scanKey(row scanner) (k store.Key, err error) {
 	var models string
 	err = row.Scan(toFixed(k.Hash[:]), &k.ID, &k.Name, &k.Scope, toFixed(k.Account[:]),
-		toInstant(&k.CreatedAt), toInstant(&k.ExpiresAt), toInstant(&k.RevokedAt), &k.Line, &models, &k.SpendPerDay)
+		toInstant(&k.CreatedAt), toInstant(&k.ExpiresAt), toInstant(&k.RevokedAt), &k.Line, &models, &k.SpendPerDay, &k.Priority)
 	if models != "" {
 		k.Models = strings.Split(models, ",")
 	}
@@ -25,11 +25,11 @@ func scanKey(row scanner) (k store.Key, err error) {
 func keyValues(k store.Key) []any {
 	return []any{
 		k.Hash[:], k.ID, k.Name, string(k.Scope), optional(k.Account[:]), required(k.CreatedAt), instant(k.ExpiresAt), instant(k.RevokedAt),
-		k.Line, strings.Join(k.Models, ","), int64(k.SpendPerDay),
+		k.Line, strings.Join(k.Models, ","), int64(k.SpendPerDay), int64(k.Priority),
 	}
 }
 
-const insertKey = `INSERT INTO api_keys (` + keyColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (hash) DO `
+const insertKey = `INSERT INTO api_keys (` + keyColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (hash) DO `
 
 // KeyByHash implements store.Keys.
 func (s *Store) KeyByHash(ctx context.Context, hash aitbc.Hash) (store.Key, error) {
@@ -58,7 +58,8 @@ func (s *Store) PutKey(ctx context.Context, k store.Key) error {
 		_, err := t.exec(insertKey+`UPDATE
 			SET id = excluded.id, name = excluded.name, scope = excluded.scope, account = excluded.account,
 				created_us = excluded.created_us, expires_us = excluded.expires_us, revoked_us = excluded.revoked_us,
-				line = excluded.line, models = excluded.models, spend_per_day_uaitbc = excluded.spend_per_day_uaitbc`,
+				line = excluded.line, models = excluded.models, spend_per_day_uaitbc = excluded.spend_per_day_uaitbc,
+				priority = excluded.priority`,
 			keyValues(k)...)
 		return err
 	})

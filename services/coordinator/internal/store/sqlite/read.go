@@ -147,7 +147,7 @@ const (
 
 	selectWaiting = `SELECT ` + jobColumns + `
 	FROM jobs j INDEXED BY jobs_waiting CROSS JOIN orders o ON o.job_id = j.id` + jobParts + `
-	WHERE j.phase = 'queued' AND j.shard = ? AND j.model = ? AND j.client = ? AND j.id > ?
+	WHERE j.phase = 'queued' AND j.shard = ? AND j.model = ? AND j.priority = ? AND j.client = ? AND j.id > ?
 	ORDER BY j.id LIMIT ?`
 
 	selectDue = `SELECT ` + jobColumns + `
@@ -155,20 +155,20 @@ const (
 	WHERE j.phase = 'queued' AND j.due_us <= ? AND j.shard = ?
 	ORDER BY j.due_us LIMIT ?`
 
-	selectLines = `SELECT model, client, count(*), max(id)
+	selectLines = `SELECT model, priority, client, count(*), max(id)
 	FROM jobs INDEXED BY jobs_waiting
 	WHERE phase = 'queued' AND shard = ?
-	GROUP BY model, client`
+	GROUP BY model, priority, client`
 
 	// From each client to the next, without reading the jobs between.
 	selectWaitingClients = `
 	WITH RECURSIVE clients (client) AS (
-		SELECT (SELECT min(client) FROM jobs INDEXED BY jobs_waiting WHERE phase = 'queued' AND shard = ?1 AND model = ?2 AND client > ?3)
+		SELECT (SELECT min(client) FROM jobs INDEXED BY jobs_waiting WHERE phase = 'queued' AND shard = ?1 AND model = ?2 AND priority = ?3 AND client > ?4)
 		UNION ALL
 		SELECT (SELECT min(j.client) FROM jobs j INDEXED BY jobs_waiting
-			WHERE j.phase = 'queued' AND j.shard = ?1 AND j.model = ?2 AND j.client > c.client)
+			WHERE j.phase = 'queued' AND j.shard = ?1 AND j.model = ?2 AND j.priority = ?3 AND j.client > c.client)
 		FROM clients c WHERE c.client IS NOT NULL)
-	SELECT client FROM clients WHERE client IS NOT NULL LIMIT ?4`
+	SELECT client FROM clients WHERE client IS NOT NULL LIMIT ?5`
 
 	selectEscrows = `SELECT coalesce(sum(o.max_price_uaitbc) FILTER (WHERE j.phase <> 'escrowing'), 0),
 		coalesce(sum(o.max_price_uaitbc) FILTER (WHERE j.phase = 'escrowing'), 0)
@@ -208,7 +208,7 @@ func (s *Store) Held(ctx context.Context, q store.HeldQuery) ([]job.Job, error) 
 
 // Waiting implements store.Reader.
 func (s *Store) Waiting(ctx context.Context, q store.WaitingQuery) ([]job.Job, error) {
-	return s.jobs(ctx, selectWaiting, q.Shard, q.Model, q.Client[:], q.After[:], q.Limit)
+	return s.jobs(ctx, selectWaiting, q.Shard, q.Model, q.Priority, q.Client[:], q.After[:], q.Limit)
 }
 
 // Due implements store.Reader.
@@ -221,7 +221,7 @@ func (s *Store) Lines(ctx context.Context, shard int32) (list []store.Line, err 
 	err = s.each(ctx, func(row scanner) error {
 		var l store.Line
 		defer func() { list = append(list, l) }()
-		return row.Scan(&l.Model, toFixed(l.Client[:]), &l.Jobs, toFixed(l.Newest[:]))
+		return row.Scan(&l.Model, &l.Priority, toFixed(l.Client[:]), &l.Jobs, toFixed(l.Newest[:]))
 	}, selectLines, shard)
 	if err != nil {
 		return nil, fmt.Errorf("list the lines of shard %d: %w", shard, err)
@@ -230,14 +230,14 @@ func (s *Store) Lines(ctx context.Context, shard int32) (list []store.Line, err 
 }
 
 // WaitingClients implements store.Reader.
-func (s *Store) WaitingClients(ctx context.Context, shard int32, model string, after aitbc.AccountID, limit int) (list []aitbc.AccountID, err error) {
+func (s *Store) WaitingClients(ctx context.Context, q store.WaitingClientsQuery) (list []aitbc.AccountID, err error) {
 	err = s.each(ctx, func(row scanner) error {
 		var client aitbc.AccountID
 		defer func() { list = append(list, client) }()
 		return row.Scan(toFixed(client[:]))
-	}, selectWaitingClients, shard, model, after[:], limit)
+	}, selectWaitingClients, q.Shard, q.Model, q.Priority, q.After[:], q.Limit)
 	if err != nil {
-		return nil, fmt.Errorf("list clients that wait for %s: %w", model, err)
+		return nil, fmt.Errorf("list clients that wait for %s: %w", q.Model, err)
 	}
 	return list, nil
 }

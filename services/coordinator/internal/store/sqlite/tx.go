@@ -111,7 +111,7 @@ func (t *tx) InsertJob(j job.Job, p job.Payload) error {
 		}
 		return fmt.Errorf("insert job %s: %w", j.ID, err)
 	}
-	if _, err := t.exec(insertJob, append(stateValues(&j), j.Order.Client[:], j.Model)...); err != nil {
+	if _, err := t.exec(insertJob, append(stateValues(&j), j.Order.Client[:], j.Model, int64(j.Priority))...); err != nil {
 		return fmt.Errorf("insert job %s: %w", j.ID, err)
 	}
 	if _, err := t.exec(`INSERT INTO payloads (job_id, prompt, options) VALUES (?, ?, ?)`,

@@ -33,7 +33,7 @@ func testEveryField(t *testing.T, db Database) {
 		submitted.ID, submitted.Order, submitted.OrderSignature, submitted.ClientKey, submitted.Salt = updated.ID, updated.Order, want.OrderSignature, want.ClientKey, want.Salt
 		submitted.Type, submitted.Model, submitted.PinnedDigest = want.Type, want.Model, want.PinnedDigest
 		submitted.QueueTimeout, submitted.TotalTimeout = want.QueueTimeout, want.TotalTimeout
-		submitted.ClientLimit, submitted.MaxAttempts, submitted.SubmittedAt, submitted.Budget = want.ClientLimit, want.MaxAttempts, want.SubmittedAt, want.Budget
+		submitted.ClientLimit, submitted.MaxAttempts, submitted.SubmittedAt, submitted.Budget, submitted.Priority = want.ClientLimit, want.MaxAttempts, want.SubmittedAt, want.Budget, want.Priority
 		if want.Attempt > 0 { // attempts never count back, so the update starts at the last
 			submitted.Phase, submitted.Attempt, submitted.Miner, submitted.LeasedAt = job.Leased, want.Attempt, want.Miner, want.LeasedAt
 		}

@@ -16,7 +16,7 @@ func testKeys(t *testing.T, db Database) {
 	full := store.Key{
 		Hash: aitbc.Hash{1}, ID: "key_2", Name: "laptop", Scope: store.ScopeClient, Account: accountOf(1),
 		CreatedAt: epoch(), ExpiresAt: epoch().Add(time.Hour), RevokedAt: epoch().Add(time.Minute),
-		Line: "key_0", Models: []string{"tiny:latest", "b:1"}, SpendPerDay: 7,
+		Line: "key_0", Models: []string{"tiny:latest", "b:1"}, SpendPerDay: 7, Priority: aitbc.PriorityHigh,
 	}
 	bare := store.Key{Hash: aitbc.Hash{2}, ID: "key_1", Line: "key_1", Scope: store.ScopeReader, CreatedAt: epoch()}
 	for _, want := range []store.Key{full, bare} {
@@ -40,7 +40,7 @@ func testKeys(t *testing.T, db Database) {
 
 	replaced := full
 	replaced.Name, replaced.Scope, replaced.RevokedAt = "desktop", store.ScopeMiner, time.Time{}
-	replaced.Line, replaced.Models, replaced.SpendPerDay = "key_2", nil, 0
+	replaced.Line, replaced.Models, replaced.SpendPerDay, replaced.Priority = "key_2", nil, 0, aitbc.PriorityNormal
 	require.NoError(t, st.PutKey(ctx, replaced))
 	got, err = st.KeyByHash(ctx, full.Hash)
 	require.NoError(t, err)

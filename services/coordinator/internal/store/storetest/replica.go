@@ -18,27 +18,38 @@ func waitingJob(n int, client aitbc.AccountID) job.Job {
 	return j
 }
 
+// insertWaiting inserts the jobs of testWaiting.
+func insertWaiting(tx store.Tx) error {
+	for n := range 12 {
+		if n == 9 {
+			continue // below
+		}
+		j := waitingJob(n, accountOf(n%3))
+		switch n {
+		case 6:
+			j.Model = "other:latest"
+		case 7:
+			j.Shard = 2
+		case 8:
+			j.QueueTimeout = time.Second
+		}
+		if n >= 10 {
+			j.Priority = aitbc.PriorityHigh
+		}
+		if err := tx.InsertJob(j, job.Payload{Prompt: "why?"}); err != nil {
+			return err
+		}
+	}
+	return tx.InsertJob(newJob(9, accountOf(0)), job.Payload{})
+}
+
 func testWaiting(t *testing.T, db Database) {
 	st := db.Open(t)
-	update(t, st, func(tx store.Tx) error {
-		for n := range 9 {
-			j := waitingJob(n, accountOf(n%3))
-			switch n {
-			case 6:
-				j.Model = "other:latest"
-			case 7:
-				j.Shard = 2
-			case 8:
-				j.QueueTimeout = time.Second
-			}
-			if err := tx.InsertJob(j, job.Payload{Prompt: "why?"}); err != nil {
-				return err
-			}
-		}
-		return tx.InsertJob(newJob(9, accountOf(0)), job.Payload{})
-	})
+	update(t, st, insertWaiting)
+	query := store.WaitingQuery{Shard: 1, Model: "tiny:latest"}
 	line := func(client int, after aitbc.JobID, limit int) []int {
-		list, err := st.Waiting(t.Context(), store.WaitingQuery{Shard: 1, Model: "tiny:latest", Client: accountOf(client), After: after, Limit: limit})
+		query.Client, query.After, query.Limit = accountOf(client), after, limit
+		list, err := st.Waiting(t.Context(), query)
 		require.NoError(t, err)
 		return numbers(list)
 	}
@@ -46,9 +57,14 @@ func testWaiting(t *testing.T, db Database) {
 	require.Equal(t, []int{1, 4}, line(1, aitbc.JobID{}, 9))
 	require.Equal(t, []int{2}, line(2, aitbc.JobID{}, 1))
 	require.Equal(t, []int{5, 8}, line(2, idOf(2), 9))
+	query.Priority = aitbc.PriorityHigh
+	require.Equal(t, []int{10}, line(1, aitbc.JobID{}, 9))
+	require.Empty(t, line(0, aitbc.JobID{}, 9))
+	query.Priority = aitbc.PriorityNormal
 
+	priority := aitbc.PriorityNormal
 	clients := func(model string, after aitbc.AccountID, limit int) []aitbc.AccountID {
-		list, err := st.WaitingClients(t.Context(), 1, model, after, limit)
+		list, err := st.WaitingClients(t.Context(), store.WaitingClientsQuery{Shard: 1, Model: model, Priority: priority, After: after, Limit: limit})
 		require.NoError(t, err)
 		return list
 	}
@@ -56,6 +72,8 @@ func testWaiting(t *testing.T, db Database) {
 	require.Equal(t, []aitbc.AccountID{accountOf(1)}, clients("tiny:latest", accountOf(0), 1))
 	require.Equal(t, []aitbc.AccountID{accountOf(0)}, clients("other:latest", aitbc.AccountID{}, 9))
 	require.Empty(t, clients("nobody:latest", aitbc.AccountID{}, 9))
+	priority = aitbc.PriorityHigh
+	require.Equal(t, []aitbc.AccountID{accountOf(1), accountOf(2)}, clients("tiny:latest", aitbc.AccountID{}, 9))
 
 	due := func(after time.Duration, limit int) []int {
 		list, err := st.Due(t.Context(), 1, epoch().Add(after), limit)
@@ -64,20 +82,10 @@ func testWaiting(t *testing.T, db Database) {
 	}
 	require.Empty(t, due(time.Second-1, 9))
 	require.Equal(t, []int{8}, due(time.Second, 9))
-	require.Len(t, due(time.Minute, 99), 8)
+	require.Len(t, due(time.Minute, 99), 10)
 	require.Len(t, due(time.Minute, 4), 4)
 
-	lines, err := st.Lines(t.Context(), 1)
-	require.NoError(t, err)
-	require.ElementsMatch(t, []store.Line{
-		{Model: "tiny:latest", Client: accountOf(0), Jobs: 2, Newest: idOf(3)},
-		{Model: "tiny:latest", Client: accountOf(1), Jobs: 2, Newest: idOf(4)},
-		{Model: "tiny:latest", Client: accountOf(2), Jobs: 3, Newest: idOf(8)},
-		{Model: "other:latest", Client: accountOf(0), Jobs: 1, Newest: idOf(6)},
-	}, lines)
-	lines, err = st.Lines(t.Context(), 3)
-	require.NoError(t, err)
-	require.Empty(t, lines)
+	requireLines(t, st)
 
 	shards, err := st.Shards(t.Context(), []aitbc.JobID{idOf(1), idOf(7), idOf(77)})
 	require.NoError(t, err)
@@ -96,6 +104,24 @@ func testWaiting(t *testing.T, db Database) {
 	payloads, err := st.Payloads(t.Context(), []aitbc.JobID{idOf(1), idOf(77), idOf(2)})
 	require.NoError(t, err)
 	require.Equal(t, map[aitbc.JobID]job.Payload{idOf(1): {Prompt: "why?"}, idOf(2): {Prompt: "why?"}}, payloads)
+}
+
+// requireLines checks the lines of testWaiting.
+func requireLines(t *testing.T, st store.Store) {
+	t.Helper()
+	lines, err := st.Lines(t.Context(), 1)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []store.Line{
+		{Model: "tiny:latest", Client: accountOf(0), Jobs: 2, Newest: idOf(3)},
+		{Model: "tiny:latest", Client: accountOf(1), Jobs: 2, Newest: idOf(4)},
+		{Model: "tiny:latest", Client: accountOf(2), Jobs: 3, Newest: idOf(8)},
+		{Model: "tiny:latest", Priority: aitbc.PriorityHigh, Client: accountOf(1), Jobs: 1, Newest: idOf(10)},
+		{Model: "tiny:latest", Priority: aitbc.PriorityHigh, Client: accountOf(2), Jobs: 1, Newest: idOf(11)},
+		{Model: "other:latest", Client: accountOf(0), Jobs: 1, Newest: idOf(6)},
+	}, lines)
+	lines, err = st.Lines(t.Context(), 3)
+	require.NoError(t, err)
+	require.Empty(t, lines)
 }
 
 func testHeld(t *testing.T, db Database) {

@@ -74,6 +74,8 @@ func fill(t testing.TB, v reflect.Value, n *int) {
 		v.SetString(fmt.Sprintf("text %d, \x00 and äöü", *n))
 	case reflect.Bool:
 		v.SetBool(true)
+	case reflect.Int8:
+		v.SetInt(int64(*n % 100))
 	case reflect.Int32, reflect.Int64:
 		v.SetInt(int64(*n))
 	case reflect.Uint32:
