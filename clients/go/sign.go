@@ -3,15 +3,17 @@ package aitbc
 import (
 	"crypto/ed25519"
 
-	"github.com/hdevalence/ed25519consensus"
+	voi "github.com/oasisprotocol/curve25519-voi/primitives/ed25519"
 )
+
+var zip215 = &voi.Options{Verify: voi.VerifyOptionsZIP_215}
 
 // Verify reports whether sig is key's Ed25519 signature of message. It follows the rules of
 // ZIP-215, so that every implementation, batched or not, agrees on every input; wrong lengths are
 // just false.
 func Verify(key ed25519.PublicKey, message, sig []byte) bool {
 	return len(key) == ed25519.PublicKeySize && len(sig) == ed25519.SignatureSize &&
-		ed25519consensus.Verify(key, message, sig)
+		voi.VerifyWithOptions(voi.PublicKey(key), message, sig, zip215)
 }
 
 // Sign signs signing bytes. Like [ed25519.Sign] it panics when key is not a private key.

@@ -2,8 +2,10 @@ package aitbc_test
 
 import (
 	"crypto/ed25519"
+	"strings"
 	"testing"
 
+	"github.com/hdevalence/ed25519consensus"
 	"github.com/stretchr/testify/require"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
@@ -30,6 +32,55 @@ func TestVerifyFollowsZIP215(t *testing.T) {
 			require.False(t, aitbc.Verify(c.key, []byte("anything"), sig))
 		})
 	}
+}
+
+// smallOrder are all encodings of the points of small order: eight canonical ones, and six that are not.
+func smallOrder(t testing.TB) (encodings [][]byte) {
+	zeros, ones := strings.Repeat("00", 30), strings.Repeat("ff", 30)
+	for _, text := range []string{
+		"01" + zeros + "00", "ec" + ones + "7f", "00" + zeros + "00", "00" + zeros + "80",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05", "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a", "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+		"01" + zeros + "80", "ee" + ones + "7f", "ee" + ones + "ff", "ec" + ones + "ff", "ed" + ones + "7f", "ed" + ones + "ff",
+	} {
+		encodings = append(encodings, unhex(t, text))
+	}
+	return encodings
+}
+
+// A verifier by the equation without the cofactor refuses most of these: it would split a chain.
+func TestEveryPairOfSmallOrderVerifies(t *testing.T) {
+	t.Parallel()
+	for _, key := range smallOrder(t) {
+		for _, r := range smallOrder(t) {
+			sig := append(append([]byte{}, r...), make([]byte, 32)...)
+			require.True(t, aitbc.Verify(key, []byte("anything"), sig), "%x %x", key, r)
+			require.True(t, ed25519consensus.Verify(key, []byte("anything"), sig), "%x %x", key, r)
+		}
+	}
+}
+
+// FuzzVerify holds the verifier to another implementation of ZIP-215, which ledgers before this one ran:
+// any bytes, and real signatures in which any bytes are changed.
+func FuzzVerify(f *testing.F) {
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	sig := aitbc.Sign(key, []byte("m"))
+	f.Add([]byte(key[32:]), []byte("m"), sig, uint16(0), byte(0))
+	for _, point := range smallOrder(f) {
+		f.Add(point, []byte("m"), sig, uint16(3), byte(1))
+		f.Add([]byte(key[32:]), []byte("m"), append(append([]byte{}, point...), sig[32:]...), uint16(40), byte(1))
+	}
+	f.Fuzz(func(t *testing.T, public, message, sig []byte, at uint16, change byte) {
+		if len(public) != ed25519.PublicKeySize || len(sig) != ed25519.SignatureSize {
+			require.False(t, aitbc.Verify(public, message, sig))
+			return
+		}
+		require.Equal(t, ed25519consensus.Verify(public, message, sig), aitbc.Verify(public, message, sig))
+		own := aitbc.Sign(key, message)
+		own[int(at)%len(own)] ^= change
+		require.Equal(t, ed25519consensus.Verify(ed25519.PublicKey(key[32:]), message, own), aitbc.Verify(ed25519.PublicKey(key[32:]), message, own))
+		require.Equal(t, change == 0, aitbc.Verify(ed25519.PublicKey(key[32:]), message, own))
+	})
 }
 
 func TestVerifyRefuses(t *testing.T) {

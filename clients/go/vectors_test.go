@@ -54,7 +54,7 @@ func (f vectorFile) key(t *testing.T, who string) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed)
 }
 
-func unhex(t *testing.T, s string) []byte {
+func unhex(t testing.TB, s string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(s)
 	require.NoError(t, err)
