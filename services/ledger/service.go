@@ -168,9 +168,9 @@ func (s *Service) open(o *opened) (*app.App, *history.DB, error) {
 		return nil, nil, fmt.Errorf("open the ledger's state: %w", err)
 	}
 	o.add(states.Close)
-	records, err := dbm.NewGoLevelDB("ledger_history", data)
+	records, err := history.OpenDatabase("ledger_history", data)
 	if err != nil {
-		return nil, nil, fmt.Errorf("open the ledger's history: %w", err)
+		return nil, nil, err
 	}
 	o.add(records.Close)
 	metrics, err := app.NewMetrics(s.deps.Registerer, time.Now)

@@ -47,7 +47,7 @@ func (d disk) openWith(t *testing.T, past disk) *ledger {
 	t.Helper()
 	states, err := dbm.NewGoLevelDB("state", d.dir)
 	require.NoError(t, err)
-	records, err := dbm.NewGoLevelDB("history", past.dir)
+	records, err := history.OpenDatabase("history", past.dir)
 	require.NoError(t, err)
 	return openOn(t, states, records)
 }

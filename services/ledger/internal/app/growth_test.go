@@ -56,7 +56,7 @@ func newGrown(b *testing.B, clients int) *grownLedger {
 	b.Helper()
 	states, err := dbm.NewGoLevelDB("state", b.TempDir())
 	require.NoError(b, err)
-	records, err := dbm.NewGoLevelDB("history", b.TempDir())
+	records, err := history.OpenDatabase("history", b.TempDir())
 	require.NoError(b, err)
 	b.Cleanup(func() {
 		require.NoError(b, states.Close())
