@@ -20,8 +20,8 @@ func programFor(t *testing.T) string {
 	return program
 }
 
-// The short form of `make chaos`: some crash points of each process, one random walk, and a planted
-// fault to see that the checker has eyes. The long runs are in docs/chaos.md.
+// The short form of `make chaos`: some crash points of each process, one random walk, replicas that are
+// lost, and a planted fault to see that the checker has eyes. The long runs are in docs/chaos.md.
 func TestShortForm(t *testing.T) {
 	t.Parallel()
 	o := options{program: programFor(t), seed: 4}
@@ -41,6 +41,16 @@ func TestShortForm(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, r.report.Findings)
 		require.Equal(t, 100, r.jobs)
+	})
+	t.Run("two replicas", func(t *testing.T) {
+		t.Parallel()
+		o := o
+		o.replicas = true
+		r, err := o.perform(t.Context(), "replicas", "", settlePatience, eachLost(60, 4))
+		require.NoError(t, err)
+		require.Empty(t, r.report.Findings)
+		require.Equal(t, 60+2*probes, r.jobs)
+		require.Positive(t, r.moved)
 	})
 	t.Run("a planted fault", func(t *testing.T) {
 		t.Parallel()

@@ -24,8 +24,12 @@ const (
 	settlePatience = 3 * time.Minute
 )
 
-// call makes one call to the coordinator.
+// call makes one call to a coordinator: to each in turn.
 func (w *world) call(ctx context.Context, verb, path string, body any, requestID string) ([]byte, error) {
+	return w.callAt(ctx, w.rests[int(w.turn.Add(1))%len(w.rests)], verb, path, body, requestID)
+}
+
+func (w *world) callAt(ctx context.Context, rest, verb, path string, body any, requestID string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	text, err := json.Marshal(body)
@@ -36,7 +40,7 @@ func (w *world) call(ctx context.Context, verb, path string, body any, requestID
 	if body != nil {
 		reader = bytes.NewReader(text)
 	}
-	request, err := http.NewRequestWithContext(ctx, verb, "http://"+w.rest+path, reader)
+	request, err := http.NewRequestWithContext(ctx, verb, "http://"+rest+path, reader)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", verb, path, err)
 	}
@@ -104,6 +108,21 @@ func (l *load) draw() (requestID string, body map[string]any, cancelled, again b
 	}, l.rand.IntN(100) < 8, l.rand.IntN(100) < 10
 }
 
+// submitAt sends one job to one coordinator until it is acknowledged.
+func (l *load) submitAt(ctx context.Context, rest string) (id string, err error) {
+	requestID, body, _, _ := l.draw()
+	said, err := until(ctx, func() ([]byte, error) { return l.w.callAt(ctx, rest, http.MethodPost, "/v1/jobs", body, requestID) })
+	if err == nil {
+		id, err = fieldOf(said, "job_id")
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		l.claims = append(l.claims, checker.Claim{RequestID: requestID, JobID: id})
+	}
+	return id, err
+}
+
 // submit sends one job until it is acknowledged.
 func (l *load) submit(ctx context.Context) error {
 	requestID, body, cancelled, again := l.draw()
@@ -127,15 +146,22 @@ func (l *load) submit(ctx context.Context) error {
 }
 
 func (l *load) acknowledged(ctx context.Context, requestID string, body map[string]any) (string, error) {
+	said, err := until(ctx, func() ([]byte, error) { return l.w.call(ctx, http.MethodPost, "/v1/jobs", body, requestID) })
+	if err != nil {
+		return "", err
+	}
+	return fieldOf(said, "job_id")
+}
+
+// until makes a call until it succeeds.
+func until(ctx context.Context, call func() ([]byte, error)) ([]byte, error) {
 	for {
-		said, err := l.w.call(ctx, http.MethodPost, "/v1/jobs", body, requestID)
+		said, err := call()
 		if err == nil {
-			return fieldOf(said, "job_id")
+			return said, nil
 		}
-		select {
-		case <-ctx.Done():
-			return "", errors.Join(ctx.Err(), err)
-		case <-time.After(retryPause):
+		if paused := pause(ctx, retryPause); paused != nil {
+			return nil, errors.Join(paused, err)
 		}
 	}
 }

@@ -33,6 +33,7 @@ type options struct {
 	only     string
 	keep     bool
 	postgres bool
+	replicas bool
 }
 
 func main() {
@@ -46,6 +47,7 @@ func main() {
 	flag.StringVar(&o.log, "log", "", "file to which a line for each run is added")
 	flag.StringVar(&o.only, "only", "", "points, bugs: only those with this in their name")
 	flag.BoolVar(&o.postgres, "postgres", false, "keep jobs in a Postgres of the run's own instead of SQLite")
+	flag.BoolVar(&o.replicas, "replicas", false, "two coordinators on one Postgres of the run's own, two miners that know both, and calls to either")
 	flag.BoolVar(&o.keep, "keep", false, "keep the state folder also when nothing was found")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -98,8 +100,12 @@ func (o options) one(ctx context.Context, name string, play scenario) error {
 
 // line is a run in one line.
 func (r result) line() string {
-	return fmt.Sprintf("%s store=%s seed=%d jobs=%d kills=%v by_status=%v paid=%duaitbc not_passed=%d findings=%d took=%s",
-		r.name, r.store, r.seed, r.jobs, r.kills, r.report.Jobs, r.report.Paid, len(r.unpassed), len(r.report.Findings), r.took.Round(time.Second))
+	moved := ""
+	if r.moved > 0 {
+		moved = fmt.Sprintf(" moved_within=%s", r.moved.Round(100*time.Millisecond))
+	}
+	return fmt.Sprintf("%s store=%s seed=%d jobs=%d kills=%v by_status=%v paid=%duaitbc not_passed=%d findings=%d took=%s%s",
+		r.name, r.store, r.seed, r.jobs, r.kills, r.report.Jobs, r.report.Paid, len(r.unpassed), len(r.report.Findings), r.took.Round(time.Second), moved)
 }
 
 // note adds a run to the log.

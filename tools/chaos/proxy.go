@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"sync"
 )
 
-// proxy passes TCP connections on to a target until it is cut.
+// proxy passes TCP connections on to a target, an address or a socket's path, until it is cut.
 type proxy struct {
 	listener net.Listener
 	target   string
@@ -40,7 +41,11 @@ func (p *proxy) serve() {
 }
 
 func (p *proxy) pass(near net.Conn) {
-	far, err := net.Dial("tcp", p.target)
+	network := "tcp"
+	if filepath.IsAbs(p.target) {
+		network = "unix"
+	}
+	far, err := net.Dial(network, p.target)
 	if err != nil || !p.keep(near, far) {
 		_ = near.Close() // an error means that it is closed
 		if far != nil {

@@ -24,6 +24,10 @@ type result struct {
 	report   checker.Report
 	unpassed []string
 	took     time.Duration
+	// late are jobs and processes of a replica that did not move or come back in time, moved the longest
+	// time that they took.
+	late  []string
+	moved time.Duration
 }
 
 // scenario breaks a network while jobs run through it.
@@ -41,17 +45,23 @@ func (o options) perform(ctx context.Context, name, bug string, patience time.Du
 	if o.postgres {
 		r.store = "postgres"
 	}
+	if o.replicas {
+		r.store = "postgres+replicas"
+	}
 	store, closeStore, err := o.openStore(ctx)
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, closeStore()) }()
-	w, err := newWorld(ctx, o.program, state, bug, store)
+	w, err := newWorld(ctx, setting{program: o.program, state: state, bug: bug, store: store, replicas: o.replicas})
 	if err != nil {
 		return r, err
 	}
 	defer w.close()
-	input := checker.Input{REST: "http://" + w.rest, RPC: "http://" + w.rpc, Key: w.key}
+	input := checker.Input{RPC: "http://" + w.rpc, Key: w.key}
+	for _, rest := range w.rests {
+		input.REST = append(input.REST, "http://"+rest)
+	}
 	if input.Before, err = checker.Take(ctx, input); err != nil {
 		return r, err
 	}
@@ -68,13 +78,14 @@ func (o options) perform(ctx context.Context, name, bug string, patience time.Du
 	input.Claims = l.told()
 	r.jobs = len(input.Claims)
 	r.report, err = checker.Check(ctx, input)
+	r.report.Findings = append(r.report.Findings, r.late...)
 	r.took = time.Since(began)
 	return r, err
 }
 
 // openStore starts a database for the coordinator, if one is asked for.
 func (o options) openStore(ctx context.Context) (url string, stop func() error, err error) {
-	if !o.postgres {
+	if !o.postgres && !o.replicas {
 		return "", func() error { return nil }, nil
 	}
 	server, err := postgres.Start(ctx, postgres.Options{})
@@ -134,10 +145,49 @@ func crashAtPoints(chosen []string) scenario {
 	}
 }
 
+// of gives the processes of a kind; there may be one only, and the other nil.
+func (w *world) of(kind string) (*process, *process) {
+	return w.processes[kind], w.processes[kind+second]
+}
+
+// arm has whichever process of a kind passes a point first die there. Disarm waits for those that are just
+// passing, and says whether there are none.
+func (w *world) arm(point string) (disarm func() (none bool), err error) {
+	one, other := w.of(ownerOf(point))
+	armed := []*process{one}
+	if other != nil {
+		armed = append(armed, other)
+	}
+	for _, p := range armed {
+		if err := p.arm(point); err != nil {
+			return nil, err
+		}
+	}
+	return func() bool {
+		none := true
+		for _, p := range armed {
+			if !p.disarm() {
+				<-p.exited
+				none = false
+			}
+		}
+		return none
+	}, nil
+}
+
+// died gives what closes when either of a kind ends.
+func (w *world) died(kind string) (one, other <-chan struct{}) {
+	p, q := w.of(kind)
+	if q == nil {
+		return p.exited, nil
+	}
+	return p.exited, q.exited
+}
+
 // crashAt has a process die at the point, under load, and starts it again.
 func (w *world) crashAt(ctx context.Context, l *load, point string) (passed bool, err error) {
-	p := w.processes[ownerOf(point)]
-	if err := p.arm(point); err != nil {
+	disarm, err := w.arm(point)
+	if err != nil {
 		return false, err
 	}
 	loading, loaded := make(chan error, 1), false
@@ -147,19 +197,15 @@ func (w *world) crashAt(ctx context.Context, l *load, point string) (passed bool
 			return false, err
 		}
 	}
+	one, other := w.died(ownerOf(point))
 	timer := time.NewTimer(pointPatience)
 	defer timer.Stop()
-	for {
+	for !passed {
 		select {
-		case <-p.exited:
-			p.disarm()
-			if err := w.start(ctx, p.name); err != nil {
-				return true, err
-			}
-			if !loaded {
-				err = <-loading
-			}
-			return true, err
+		case <-one:
+			passed = !disarm()
+		case <-other:
+			passed = !disarm()
 		case err := <-loading:
 			if err != nil {
 				return false, err
@@ -167,29 +213,57 @@ func (w *world) crashAt(ctx context.Context, l *load, point string) (passed bool
 			loaded, loading = true, nil
 			timer.Reset(pointPatience / 4)
 		case <-timer.C:
-			if !p.disarm() { // it is just passing
-				<-p.exited
-				continue
+			if passed = !disarm(); !passed {
+				return false, await(loaded, loading)
 			}
-			if !loaded {
-				err = <-loading
-			}
-			return false, err
 		}
 	}
+	return true, errors.Join(w.revive(ctx, ownerOf(point)), await(loaded, loading))
 }
 
-// flicker cuts the miner's line for a moment.
+func await(loaded bool, loading <-chan error) error {
+	if loaded {
+		return nil
+	}
+	return <-loading
+}
+
+// revive starts those of a kind again that have ended.
+func (w *world) revive(ctx context.Context, kind string) error {
+	one, other := w.of(kind)
+	for _, p := range []*process{one, other} {
+		if p == nil {
+			continue
+		}
+		select {
+		case <-p.exited:
+			if err := w.start(ctx, p.name); err != nil {
+				return err
+			}
+		default:
+		}
+	}
+	return nil
+}
+
+// flicker cuts the miners' lines for a moment.
 func (w *world) flicker(ctx context.Context) error {
 	for range 4 {
 		if err := pause(ctx, 300*time.Millisecond); err != nil {
 			return err
 		}
-		w.cuts[minerName].sever()
+		for name, line := range w.cuts {
+			if strings.HasPrefix(name, minerName) {
+				line.sever()
+				defer line.mend()
+			}
+		}
 		if err := pause(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
-		w.cuts[minerName].mend()
+		for _, line := range w.cuts {
+			line.mend()
+		}
 	}
 	return nil
 }
@@ -215,7 +289,7 @@ func anything(jobs int, rate float64, pauseFor time.Duration) scenario {
 				return err
 			case <-time.After(time.Duration(200+random.IntN(1800)) * time.Millisecond):
 			}
-			if err := w.hurt(ctx, random, pauseFor, r); err != nil {
+			if err := w.hurt(ctx, random, pauseFor, l, r); err != nil {
 				return err
 			}
 		}
@@ -223,10 +297,16 @@ func anything(jobs int, rate float64, pauseFor time.Duration) scenario {
 }
 
 // hurt does one random harm and makes it good again.
-func (w *world) hurt(ctx context.Context, random *rand.Rand, pauseFor time.Duration, r *result) error {
-	name := names[random.IntN(len(names))]
-	p := w.processes[name]
+func (w *world) hurt(ctx context.Context, random *rand.Rand, pauseFor time.Duration, l *load, r *result) error {
+	p := w.processes[w.names[random.IntN(len(w.names))]]
+	replica := w.replicas && strings.HasPrefix(p.name, coordinatorName)
 	switch dice := random.IntN(60); {
+	case replica && dice < 15:
+		r.kills[p.name]++
+		return w.abandon(ctx, p, l, r)
+	case replica && dice < 25:
+		r.kills["pause"]++
+		return w.suspend(ctx, p, l, r)
 	case dice == 0 && pauseFor > 0: // frozen, beyond what others wait for it
 		r.kills["pause"]++
 		if err := p.signal(syscall.SIGSTOP); err != nil {
@@ -237,19 +317,23 @@ func (w *world) hurt(ctx context.Context, random *rand.Rand, pauseFor time.Durat
 			return err
 		}
 		return paused
-	case dice < 10:
+	case dice < 10 || dice < 35 && w.replicas:
 		r.kills["cut"]++
-		line := w.cuts[[]string{minerName, coordinatorName}[random.IntN(2)]]
-		line.sever()
-		defer line.mend()
-		return pause(ctx, time.Duration(random.IntN(3000))*time.Millisecond)
+		name := w.lines[random.IntN(len(w.lines))]
+		w.cuts[name].sever()
+		defer w.cuts[name].mend()
+		longest := 3000
+		if strings.HasPrefix(name, "store") { // beyond what replicas wait for one another
+			longest = 9000
+		}
+		return pause(ctx, time.Duration(random.IntN(longest))*time.Millisecond)
 	default:
-		r.kills[name]++
+		r.kills[p.name]++
 		p.kill()
 		if err := pause(ctx, time.Duration(random.IntN(300))*time.Millisecond); err != nil {
 			return err
 		}
-		return w.start(ctx, name)
+		return w.start(ctx, p.name)
 	}
 }
 

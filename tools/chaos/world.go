@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -17,33 +21,47 @@ import (
 	"github.com/aitbc/aitbc/tools/internal/ports"
 )
 
-// The processes of a network.
+// The processes of a network, and with replicas a second one of two of them.
 const (
 	coordinatorName = "coordinator"
 	minerName       = "miner"
 	ledgerName      = "ledger"
+	second          = "-2"
 )
-
-var names = []string{ledgerName, coordinatorName, minerName}
 
 const (
 	startPatience = 60 * time.Second
 	look          = 20 * time.Millisecond
 )
 
-// world is a network of three processes, a fake engine, and proxies between the parts.
-type world struct {
+// setting is what kind of network is made.
+type setting struct {
 	program, state string
-	bug            string
+	// bug is the fault to plant; empty: none.
+	bug string
 	// store is where the coordinator keeps jobs; empty: in SQLite, in the folder.
-	store     string
-	engine    *httptest.Server
-	processes map[string]*process
-	// cuts are the connections that can be cut: miner to coordinator, coordinator to ledger.
-	cuts map[string]*proxy
+	store string
+	// replicas: there are two coordinators on one store, and two miners that know both.
+	replicas bool
+}
 
-	rest, grpc, rpc string
-	key             string
+// world is a network of processes, a fake engine, and proxies between the parts.
+type world struct {
+	setting
+	engine *httptest.Server
+	// names are the processes in the order of their start.
+	names     []string
+	processes map[string]*process
+	// cuts are the connections that can be cut, lines their names: each coordinator's own line to the
+	// ledger has its name, the miners' line to it the miner's.
+	cuts  map[string]*proxy
+	lines []string
+
+	// rests are the coordinators' REST addresses; calls take turns.
+	rests []string
+	turn  atomic.Int64
+	rpc   string
+	key   string
 }
 
 // process is one of the network's processes; it is started again on the same state and ports.
@@ -53,32 +71,33 @@ type process struct {
 	crash   string // the file that names the crash point
 	env     []string
 	log     string
+	health  string // answers when it takes calls; empty: nobody waits for that
 	command *exec.Cmd
 	exited  chan struct{}
 }
 
-// newWorld makes a network in the folder and starts it, with a fault planted unless bug is empty.
-func newWorld(ctx context.Context, program, state, bug, store string) (_ *world, err error) {
-	w := &world{program: program, state: state, bug: bug, store: store, processes: map[string]*process{}, cuts: map[string]*proxy{}}
+// newWorld makes a network and starts it.
+func newWorld(ctx context.Context, s setting) (_ *world, err error) {
+	w := &world{setting: s, processes: map[string]*process{}, cuts: map[string]*proxy{}}
 	defer func() {
 		if err != nil {
 			w.close()
 		}
 	}()
 	w.engine = httptest.NewServer(&fakeengine.Engine{Delay: 5 * time.Millisecond})
-	if output, err := exec.CommandContext(ctx, program, "ledger", "init", "--state", state).CombinedOutput(); err != nil {
+	if output, err := exec.CommandContext(ctx, w.program, "ledger", "init", "--state", w.state).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("make a chain: %w\n%s", err, output)
 	}
 	if err := w.layOut(); err != nil {
 		return nil, err
 	}
-	for _, name := range names {
+	for _, name := range w.names {
 		if err := w.start(ctx, name); err != nil {
 			return nil, err
 		}
 	}
-	create := exec.CommandContext(ctx, program, "coordinator", "keys", "create", "--name", "chaos", "--fund", "900aitbc",
-		"--state", state, "--store", store, "--ledger-url", "http://"+w.rpc, "--output", "json")
+	create := exec.CommandContext(ctx, w.program, "coordinator", "keys", "create", "--name", "chaos", "--fund", "900aitbc",
+		"--state", w.state, "--store", w.store, "--ledger-url", "http://"+w.rpc, "--output", "json")
 	output, err := create.Output()
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w\n%s", err, output)
@@ -86,38 +105,117 @@ func newWorld(ctx context.Context, program, state, bug, store string) (_ *world,
 	if w.key, err = fieldOf(output, "key"); err != nil {
 		return nil, err
 	}
-	return w, w.awaitMiner(ctx)
+	return w, w.awaitMiners(ctx, startPatience, w.rests...)
 }
 
 // layOut chooses ports and makes the processes' command lines.
 func (w *world) layOut() error {
-	first, err := ports.Row(6)
+	first, err := ports.Row(3)
 	if err != nil {
 		return err
 	}
-	at := func(i int) string { return ports.Loopback(first + i) }
-	rpc, p2p, ledgerGRPC, rest, grpc, minerPort := at(0), at(1), at(2), at(3), at(4), at(5)
-	w.rest, w.grpc, w.rpc = rest, grpc, rpc
-	for name, target := range map[string]string{minerName: grpc, coordinatorName: rpc} {
-		if w.cuts[name], err = newProxy(target); err != nil {
-			return err
-		}
+	w.rpc = ports.Loopback(first)
+	ledgerGRPC := ports.Loopback(first + 2)
+	ledger := w.add(ledgerName, "", "--rpc-listen", w.rpc, "--p2p-listen", ports.Loopback(first+1), "--grpc-listen", ledgerGRPC, "--metrics-listen", "")
+	ledger.health = "http://" + w.rpc + "/status"
+	coordinators, err := w.addCoordinator("")
+	if err != nil {
+		return err
 	}
-	common := []string{"--state", w.state, "--log-dir", filepath.Join(w.state, "log")}
-	w.processes[ledgerName] = w.process(ledgerName, append(common, "--rpc-listen", rpc, "--p2p-listen", p2p, "--grpc-listen", ledgerGRPC, "--metrics-listen", ""))
-	w.processes[coordinatorName] = w.process(coordinatorName, append(common, "--rest-listen", rest, "--grpc-listen", grpc, "--metrics-listen", "",
-		"--ledger-url", "http://"+w.cuts[coordinatorName].address(), "--rate-limit", "0", "--store", w.store))
-	w.processes[minerName] = w.process(minerName, append(common, "--listen", minerPort, "--coordinators", w.cuts[minerName].address(),
-		"--ollama-url", w.engine.URL, "--slots", "8", "--key-file", filepath.Join(w.state, "keys", "miner.key")))
-	return nil
+	if !w.replicas {
+		return w.addMiner("", coordinators, "--key-file", filepath.Join(w.state, "keys", "miner.key"))
+	}
+	other, err := w.addCoordinator(second)
+	if err != nil {
+		return err
+	}
+	// The second miner has an account of the genesis with tokens, and registers by itself.
+	return errors.Join(
+		w.addMiner("", coordinators+","+other, "--key-file", filepath.Join(w.state, "keys", "miner.key")),
+		w.addMiner(second, other+","+coordinators, "--key-file", filepath.Join(w.state, "keys", "client.key"), "--ledger", ledgerGRPC),
+	)
 }
 
-func (w *world) process(name string, flags []string) *process {
+// addCoordinator lays out a coordinator and its lines, and gives the address at which miners find it.
+func (w *world) addCoordinator(suffix string) (grpc string, err error) {
+	first, err := ports.Row(2)
+	if err != nil {
+		return "", err
+	}
+	rest, own := ports.Loopback(first), ports.Loopback(first+1)
+	fromMiners, err := w.line(minerName+suffix, own)
+	if err != nil {
+		return "", err
+	}
+	toLedger, err := w.line(coordinatorName+suffix, w.rpc)
+	if err != nil {
+		return "", err
+	}
+	store := w.store
+	args := []string{"--rest-listen", rest, "--grpc-listen", own, "--metrics-listen", "", "--ledger-url", "http://" + toLedger, "--rate-limit", "0"}
+	if w.replicas {
+		fromOthers, err := w.line("replicas"+suffix, own)
+		if err != nil {
+			return "", err
+		}
+		if store, err = w.lineToStore("store" + suffix); err != nil {
+			return "", err
+		}
+		args = append(args, "--advertise", fromOthers, "--operator-key", filepath.Join(w.state, "keys", "operator.key"))
+	}
+	p := w.add(coordinatorName, suffix, append(args, "--store", store)...)
+	p.health = "http://" + rest + "/healthz"
+	w.rests = append(w.rests, rest)
+	return fromMiners, nil
+}
+
+func (w *world) addMiner(suffix, coordinators string, more ...string) error {
+	first, err := ports.Row(1)
+	w.add(minerName, suffix, append(more, "--listen", ports.Loopback(first), "--coordinators", coordinators, "--ollama-url", w.engine.URL, "--slots", "8")...)
+	return err
+}
+
+// line makes a connection that can be cut, and gives its near end.
+func (w *world) line(name, target string) (address string, err error) {
+	p, err := newProxy(target)
+	if err != nil {
+		return "", err
+	}
+	w.cuts[name] = p
+	w.lines = append(w.lines, name)
+	return p.address(), nil
+}
+
+// lineToStore makes a line to the Postgres, which is reached by a socket in a folder.
+func (w *world) lineToStore(name string) (string, error) {
+	at, err := url.Parse(w.store)
+	if err != nil {
+		return "", fmt.Errorf("read the store's address: %w", err)
+	}
+	query := at.Query()
+	address, err := w.line(name, filepath.Join(query.Get("host"), ".s.PGSQL."+query.Get("port")))
+	if err != nil {
+		return "", err
+	}
+	host, port, err := net.SplitHostPort(address)
+	query.Set("host", host)
+	query.Set("port", port)
+	at.RawQuery = query.Encode()
+	return at.String(), err
+}
+
+// add lays out a process. The second of a kind has a state folder of its own.
+func (w *world) add(kind, suffix string, flags ...string) *process {
+	name := kind + suffix
+	state := filepath.Join(w.state, strings.TrimPrefix(suffix, "-"))
 	crash := filepath.Join(w.state, name+".crash")
-	return &process{
-		name: name, args: append([]string{name}, flags...), crash: crash, log: filepath.Join(w.state, name+".out"),
+	p := &process{
+		name: name, args: append([]string{kind, "--state", state, "--log-dir", filepath.Join(state, "log")}, flags...),
+		crash: crash, log: filepath.Join(w.state, name+".out"),
 		env: append(os.Environ(), "AITBC_CRASH_FILE="+crash, "AITBC_BUG="+w.bug),
 	}
+	w.names, w.processes[name] = append(w.names, name), p
+	return p
 }
 
 // start starts a process and waits until it takes calls, or has crashed where it was told to.
@@ -128,12 +226,13 @@ func (w *world) start(ctx context.Context, name string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
-	for !w.up(ctx, name) {
+	for p.health != "" && !answers(ctx, p.health) { // a miner connects when it can
 		select {
 		case <-p.exited:
 			return fmt.Errorf("%s ended while it started, see %s", name, p.log)
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not start, see %s: %w", name, p.log, ctx.Err())
+			quit := p.signal(syscall.SIGQUIT) // it says where it hangs
+			return errors.Join(fmt.Errorf("%s does not start, see %s: %w", name, p.log, ctx.Err()), quit)
 		case <-time.After(look):
 		}
 	}
@@ -158,18 +257,6 @@ func (p *process) launch(program string) error {
 		close(exited)
 	}(p.command, p.exited)
 	return nil
-}
-
-// up reports whether a process takes calls.
-func (w *world) up(ctx context.Context, name string) bool {
-	switch name {
-	case ledgerName:
-		return answers(ctx, "http://"+w.rpc+"/status")
-	case coordinatorName:
-		return answers(ctx, "http://"+w.rest+"/healthz")
-	default:
-		return true // it connects when it can
-	}
 }
 
 func answers(ctx context.Context, address string) bool {
@@ -216,34 +303,34 @@ func (p *process) arm(point string) error {
 // disarm takes the crash point back; true: the process had not passed it.
 func (p *process) disarm() bool { return os.Remove(p.crash) == nil }
 
-// awaitMiner waits until the coordinator has met the miner.
-func (w *world) awaitMiner(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
+// awaitMiners waits until each of these coordinators has met all miners.
+func (w *world) awaitMiners(ctx context.Context, patience time.Duration, rests ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for {
-		body, err := w.call(ctx, http.MethodGet, "/v1/miners", nil, "")
-		if err == nil && strings.Contains(string(body), `"status":"connected"`) && strings.Contains(string(body), fakeengine.Model) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("no miner has connected: %w", errors.Join(ctx.Err(), err))
-		case <-time.After(look):
+	want := strings.Count(strings.Join(w.names, " "), minerName)
+	for _, rest := range rests {
+		for {
+			body, err := w.callAt(ctx, rest, http.MethodGet, "/v1/miners", nil, "")
+			if err == nil && strings.Count(string(body), `"status":"connected"`) == want && strings.Count(string(body), `"name":"`+fakeengine.Model) == want {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("not all miners have connected: %w", errors.Join(ctx.Err(), err))
+			case <-time.After(look):
+			}
 		}
 	}
+	return nil
 }
 
 // close ends everything.
 func (w *world) close() {
-	for _, name := range []string{minerName, coordinatorName, ledgerName} {
-		if p := w.processes[name]; p != nil {
-			p.kill()
-		}
+	for _, name := range slices.Backward(w.names) {
+		w.processes[name].kill()
 	}
 	for _, p := range w.cuts {
-		if p != nil {
-			p.close()
-		}
+		p.close()
 	}
 	if w.engine != nil {
 		w.engine.CloseClientConnections()

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Claim is what a client was told: that this request made this job.
@@ -27,8 +28,10 @@ type Claim struct {
 
 // Input is what to check.
 type Input struct {
-	// REST and RPC are the base URLs of the coordinator's REST and of the ledger's JSON-RPC.
-	REST, RPC string
+	// REST are the base URLs of the coordinators' REST, which take turns: each must tell the same. RPC is
+	// that of the ledger's JSON-RPC.
+	REST []string
+	RPC  string
 	// Key is the client's API key; all its jobs must be claimed.
 	Key string
 	// Claims are the acknowledged jobs of that key.
@@ -64,6 +67,7 @@ const (
 type check struct {
 	Input
 	account account
+	turn    atomic.Int64
 
 	mu     sync.Mutex
 	report Report

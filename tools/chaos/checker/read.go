@@ -84,9 +84,9 @@ func isNotFound(err error) bool {
 	return errors.As(err, &status) && status.code == http.StatusNotFound
 }
 
-// get reads from the coordinator.
+// get reads from a coordinator: from each in turn.
 func (c *check) get(ctx context.Context, path string, into any) error {
-	return read(ctx, c.REST+path, c.Key, into)
+	return read(ctx, c.REST[int(c.turn.Add(1))%len(c.REST)]+path, c.Key, into)
 }
 
 func read(ctx context.Context, address, key string, into any) error {
