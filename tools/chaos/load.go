@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -90,59 +91,77 @@ func newLoad(w *world, seed uint64) *load {
 	return &load{w: w, run: fmt.Sprintf("chaos-%d", seed), rand: rand.New(rand.NewPCG(seed, 7))}
 }
 
-// draw makes up the next request, and whether it is cancelled and sent again.
-func (l *load) draw() (requestID string, body map[string]any, cancelled, again bool) {
+// request is what is sent, and what is known of it.
+type request struct {
+	body map[string]any
+	// cancelled: it is cancelled as soon as it is there; again: it is sent twice.
+	cancelled, again bool
+	claim            checker.Claim
+}
+
+// draw makes up the next request.
+func (l *load) draw() request {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.number++
-	prompt := fmt.Sprintf("say %d", l.number)
+	prompt, ends := fmt.Sprintf("say %d", l.number), "completed"
 	switch dice := l.rand.IntN(100); {
 	case dice < 3:
-		prompt += " fail"
+		prompt, ends = prompt+" fail", "failed"
 	case dice < 5:
-		prompt += " cut"
+		prompt, ends = prompt+" cut", "failed"
 	}
-	return fmt.Sprintf("%s-%d", l.run, l.number), map[string]any{
-		"type": "inference", "model": fakeengine.Model, "prompt": prompt, "max_price": "0.05aitbc",
-		"timeouts": map[string]any{"queue": "60s", "total": "180s"},
-	}, l.rand.IntN(100) < 8, l.rand.IntN(100) < 10
+	r := request{
+		body: map[string]any{
+			"type": "inference", "model": fakeengine.Model, "prompt": prompt, "max_price": "0.05aitbc",
+			"timeouts": map[string]any{"queue": "60s", "total": "180s"},
+		},
+		cancelled: l.rand.IntN(100) < 8, again: l.rand.IntN(100) < 10,
+		claim: checker.Claim{RequestID: fmt.Sprintf("%s-%d", l.run, l.number), Want: strings.ToUpper(prompt), Ends: ends},
+	}
+	if r.cancelled { // whether that comes in time is open
+		r.claim.Ends = ""
+	}
+	return r
 }
 
 // submitAt sends one job to one coordinator until it is acknowledged.
 func (l *load) submitAt(ctx context.Context, rest string) (id string, err error) {
-	requestID, body, _, _ := l.draw()
-	said, err := until(ctx, func() ([]byte, error) { return l.w.callAt(ctx, rest, http.MethodPost, "/v1/jobs", body, requestID) })
-	if err == nil {
-		id, err = fieldOf(said, "job_id")
+	r := l.draw()
+	said, err := until(ctx, func() ([]byte, error) {
+		return l.w.callAt(ctx, rest, http.MethodPost, "/v1/jobs", r.body, r.claim.RequestID)
+	})
+	if err != nil {
+		return "", err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err == nil {
-		l.claims = append(l.claims, checker.Claim{RequestID: requestID, JobID: id})
+	if r.claim.JobID, err = fieldOf(said, "job_id"); err == nil {
+		l.keep(r.claim)
 	}
-	return id, err
+	return r.claim.JobID, err
 }
 
 // submit sends one job until it is acknowledged.
-func (l *load) submit(ctx context.Context) error {
-	requestID, body, cancelled, again := l.draw()
-	id, err := l.acknowledged(ctx, requestID, body)
-	if err != nil {
+func (l *load) submit(ctx context.Context) (err error) {
+	r := l.draw()
+	if r.claim.JobID, err = l.acknowledged(ctx, r.claim.RequestID, r.body); err != nil {
 		return err
 	}
-	claim := checker.Claim{RequestID: requestID, JobID: id}
-	if cancelled { // whether it comes in time is open, and so is the answer
-		_, _ = l.w.call(ctx, http.MethodPost, "/v1/jobs/"+id+":cancel", map[string]any{}, "")
+	if r.cancelled { // the answer is open too
+		_, _ = l.w.call(ctx, http.MethodPost, "/v1/jobs/"+r.claim.JobID+":cancel", map[string]any{}, "")
 	}
-	if again {
-		if claim.Again, err = l.acknowledged(ctx, requestID, body); err != nil {
+	if r.again {
+		if r.claim.Again, err = l.acknowledged(ctx, r.claim.RequestID, r.body); err != nil {
 			return err
 		}
 	}
+	l.keep(r.claim)
+	return nil
+}
+
+func (l *load) keep(c checker.Claim) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.claims = append(l.claims, claim)
-	return nil
+	l.claims = append(l.claims, c)
 }
 
 func (l *load) acknowledged(ctx context.Context, requestID string, body map[string]any) (string, error) {

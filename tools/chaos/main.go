@@ -21,6 +21,8 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 type options struct {
@@ -65,7 +67,7 @@ func (o options) run(ctx context.Context, part string) error {
 	case "random":
 		return o.one(ctx, part, anything(o.jobs, o.rate, o.pauseFor))
 	case "bugs":
-		return o.bugs(ctx)
+		return o.bugs(ctx, bugJobs)
 	default:
 		return fmt.Errorf("unknown part %q: there are points, random and bugs", part)
 	}
@@ -130,30 +132,50 @@ const (
 	bugJobs = 60
 	// bugPatience is how long a network with a fault may take to settle; with some it never does.
 	bugPatience = 15 * time.Second
+	// bugsAtOnce is how many networks are up at the same time: they mostly wait.
+	bugsAtOnce = 3
 )
 
-// bugs plants the faults one by one and prints the table of what the checker said.
-func (o options) bugs(ctx context.Context) error {
+// bugs plants the faults, some at once, each in a network of its own, and prints the table of what the
+// checker said.
+func (o options) bugs(ctx context.Context, jobs int) error {
+	var chosen []fault
+	for _, f := range append(faults(), fault{what: "no fault"}) {
+		if strings.Contains(f.name, o.only) {
+			chosen = append(chosen, f)
+		}
+	}
+	results := make([]result, len(chosen))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(bugsAtOnce)
+	for i, f := range chosen {
+		group.Go(func() (err error) {
+			if results[i], err = o.perform(ctx, "bugs", f.name, bugPatience, calm(jobs)); err != nil {
+				return fmt.Errorf("with %q: %w", f.name, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return tabulate(chosen, results)
+}
+
+func tabulate(chosen []fault, results []result) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "planted\tfound\tfindings\tthe first of them\tit is")
+	fmt.Fprintln(table, "in\tplanted\tfound\tfindings\tthe first of them\tit is")
 	missed := 0
-	for _, fault := range append(faults, struct{ name, what string }{"", "no fault"}) {
-		if !strings.Contains(fault.name, o.only) {
-			continue
-		}
-		r, err := o.perform(ctx, "bugs", fault.name, bugPatience, calm(bugJobs))
-		if err != nil {
-			return fmt.Errorf("with %s: %w", fault.name, err)
-		}
-		found := len(r.report.Findings) > 0
-		if found != (fault.name != "") {
+	for i, f := range chosen {
+		findings := results[i].report.Findings
+		found, first := len(findings) > 0, ""
+		if found != (f.name != "") {
 			missed++
 		}
-		first := ""
 		if found {
-			first = r.report.Findings[0]
+			first = findings[0]
 		}
-		fmt.Fprintf(table, "%s\t%v\t%d\t%.110s\t%s\n", fault.name, found, len(r.report.Findings), first, fault.what)
+		fmt.Fprintf(table, "%s\t%s\t%v\t%d\t%.110s\t%s\n", f.in, f.name, found, len(findings), first, f.what)
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)

@@ -24,6 +24,8 @@ type result struct {
 	report   checker.Report
 	unpassed []string
 	took     time.Duration
+	// calm: nothing was broken.
+	calm bool
 	// late are jobs and processes of a replica that did not move or come back in time, moved the longest
 	// time that they took.
 	late  []string
@@ -75,7 +77,7 @@ func (o options) perform(ctx context.Context, name, bug string, patience time.Du
 	if err := awaitRefunds(ctx, input); err != nil {
 		return r, err
 	}
-	input.Claims = l.told()
+	input.Claims, input.Calm = l.told(), r.calm
 	r.jobs = len(input.Claims)
 	r.report, err = checker.Check(ctx, input)
 	r.report.Findings = append(r.report.Findings, r.late...)
@@ -339,7 +341,10 @@ func (w *world) hurt(ctx context.Context, random *rand.Rand, pauseFor time.Durat
 
 // calm only submits: what a planted fault does shows without any kill.
 func calm(jobs int) scenario {
-	return func(ctx context.Context, _ *world, l *load, _ *result) error { return l.many(ctx, jobs, 8) }
+	return func(ctx context.Context, _ *world, l *load, r *result) error {
+		r.calm = true
+		return l.many(ctx, jobs, 8)
+	}
 }
 
 // shuffled gives the points in an order of the seed's.

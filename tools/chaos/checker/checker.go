@@ -24,6 +24,9 @@ type Claim struct {
 	RequestID, JobID string
 	// Again is the job that the same request was answered with later; empty: it was not repeated.
 	Again string
+	// Want is the answer that the engine gives, Ends how a network in which nothing breaks ends the job, in
+	// its first attempt if it is completed; empty: that is open.
+	Want, Ends string
 }
 
 // Input is what to check.
@@ -36,6 +39,8 @@ type Input struct {
 	Key string
 	// Claims are the acknowledged jobs of that key.
 	Claims []Claim
+	// Calm: nothing was broken, so each job must have ended as its claim says.
+	Calm bool
 	// Before is the ledger and the client's account as they were before the first job.
 	Before Snapshot
 }
@@ -45,6 +50,10 @@ type Snapshot struct {
 	Supply   int64
 	Receipts int64
 	Balance  int64
+	// Stakes is what the miners have at stake, and Burned what is nobody's any more: no miner has
+	// deserved a punishment. Miners are the balances of those that were connected.
+	Stakes, Burned int64
+	Miners         map[string]int64
 }
 
 // Report is what was found.
@@ -85,7 +94,22 @@ func Take(ctx context.Context, in Input) (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	balance, err := coins(c.account.Balance)
-	return Snapshot{Supply: status.total, Receipts: status.receipts, Balance: balance}, err
+	if err != nil {
+		return Snapshot{}, err
+	}
+	s := Snapshot{
+		Supply: status.total, Receipts: status.receipts, Balance: balance, Stakes: status.stakes, Burned: status.burned, Miners: map[string]int64{},
+	}
+	var page minerPage
+	if err := c.get(ctx, "/v1/miners?page_size=1000", &page); err != nil {
+		return s, err
+	}
+	for _, m := range page.Miners {
+		if s.Miners[m.ID], err = c.balance(ctx, m.ID); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
 }
 
 // AtRest reports whether the ledger holds no escrow any more. A refund is final, and leaves, some seconds
@@ -163,6 +187,7 @@ func (c *check) claim(ctx context.Context, claim Claim) error {
 		return err
 	}
 	c.end(first)
+	c.answer(claim, first)
 	if err := c.story(ctx, first); err != nil {
 		return err
 	}
@@ -208,6 +233,20 @@ func (c *check) end(j job) {
 	}
 	if (j.Status == "completed") == (j.Error != nil) {
 		c.find("job %s is %s and its error is %v", j.ID, j.Status, j.Error)
+	}
+}
+
+// answer checks that a job's result is what was asked for, and, where nothing was broken, that it ended as
+// it should.
+func (c *check) answer(claim Claim, j job) {
+	if j.Status == "completed" && claim.Want != "" && j.Result != claim.Want {
+		c.find("job %s was answered with %q, the engine says %q", j.ID, j.Result, claim.Want)
+	}
+	if !c.Calm || claim.Ends == "" {
+		return
+	}
+	if j.Status != claim.Ends || j.Status == "completed" && j.Attempts != 1 {
+		c.find("job %s is %s in attempt %d, and nothing was in the way of %s in the first", j.ID, j.Status, j.Attempts, claim.Ends)
 	}
 }
 
@@ -349,6 +388,34 @@ func (c *check) sums(ctx context.Context) error {
 	}
 	if c.Before.Balance-balance != paid {
 		c.find("the client's balance fell by %d, its jobs cost %d", c.Before.Balance-balance, paid)
+	}
+	if status.stakes != c.Before.Stakes || status.burned != c.Before.Burned {
+		c.find("an honest miner was punished: stakes were %d, are %d, burned was %d, is %d", c.Before.Stakes, status.stakes, c.Before.Burned, status.burned)
+	}
+	return c.earnings(ctx)
+}
+
+// earnings checks that each miner's balance rose by what its jobs cost.
+func (c *check) earnings(ctx context.Context) error {
+	due := map[string]int64{}
+	for _, j := range c.seen {
+		cost, _ := coins(j.Cost)
+		due[j.MinerID] += cost
+	}
+	for id, before := range c.Before.Miners {
+		now, err := c.balance(ctx, id)
+		if err != nil {
+			return err
+		}
+		if now-before != due[id] {
+			c.find("the balance of miner %s rose by %d, its jobs cost %d", id, now-before, due[id])
+		}
+		delete(due, id)
+	}
+	for id, cost := range due {
+		if cost != 0 {
+			c.find("%d were paid to %q, which was no miner at the beginning", cost, id)
+		}
 	}
 	return nil
 }

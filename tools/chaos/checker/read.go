@@ -32,6 +32,7 @@ type job struct {
 	MaxPrice  string                   `json:"max_price"`
 	TxHash    string                   `json:"tx_hash"`
 	Attempts  int                      `json:"attempts"`
+	MinerID   string                   `json:"miner_id"`
 	Error     *struct{ Reason string } `json:"error"`
 	Refund    *struct{ Amount string } `json:"refund"`
 }
@@ -69,6 +70,12 @@ type receipt struct {
 type jobPage struct {
 	Jobs          []job  `json:"jobs"`
 	NextPageToken string `json:"next_page_token"`
+}
+
+type minerPage struct {
+	Miners []struct {
+		ID string `json:"miner_id"`
+	} `json:"miners"`
 }
 
 // statusError is an answer that is no success.
@@ -219,7 +226,17 @@ func (c *check) settlement(ctx context.Context, jobID, operator string) (settlem
 	return s, err
 }
 
-type ledgerStatus struct{ total, parts, openEscrows, receipts int64 }
+// balance reads what an account has free.
+func (c *check) balance(ctx context.Context, id string) (int64, error) {
+	answer, err := c.ask(ctx, "GetAccount", protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), id))
+	if err != nil {
+		return 0, err
+	}
+	account, _, err := answer.message(1)
+	return account.ints[2], err
+}
+
+type ledgerStatus struct{ total, parts, openEscrows, receipts, stakes, burned int64 }
 
 func (c *check) ledgerStatus(ctx context.Context) (ledgerStatus, error) {
 	answer, err := c.ask(ctx, "GetStatus", nil)
@@ -230,7 +247,9 @@ func (c *check) ledgerStatus(ctx context.Context) (ledgerStatus, error) {
 	if err != nil {
 		return ledgerStatus{}, err
 	}
-	s := ledgerStatus{total: supply.ints[1], openEscrows: answer.ints[8], receipts: answer.ints[9]}
+	s := ledgerStatus{
+		total: supply.ints[1], openEscrows: answer.ints[8], receipts: answer.ints[9], stakes: supply.ints[4] + supply.ints[5], burned: supply.ints[6],
+	}
 	for number := protowire.Number(2); number <= 6; number++ {
 		s.parts += supply.ints[number]
 	}

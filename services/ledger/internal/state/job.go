@@ -177,4 +177,5 @@ func (b *Block) close(ref jobRef, e Escrow, refunded aitbc.Amount) {
 		b.credit(e.Client, refunded)
 	}
 	b.giveBack(ref.operator, e, refunded)
+	b.plantInClose(ref, e, refunded)
 }

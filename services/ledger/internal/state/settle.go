@@ -147,6 +147,7 @@ func (b *Block) pay(e *envelope, c *claim, escrow Escrow) {
 		b.credit(c.lease.Miner, paid-fee)
 	}
 	b.burn(fee)
+	b.plantInPay(c, escrow, paid)
 	leaf := aitbc.ReceiptLeaf{
 		JobID:            c.ref.job,
 		Attempt:          c.lease.Attempt,
@@ -163,7 +164,9 @@ func (b *Block) pay(e *envelope, c *claim, escrow Escrow) {
 		Refunded:         refunded,
 		LogIndex:         b.log.size(),
 	}
-	b.logNodes = append(b.logNodes, b.log.add(leaf.Bytes())...)
+	if !plantedOmission() {
+		b.logNodes = append(b.logNodes, b.log.add(leaf.Bytes())...)
+	}
 	b.events = append(b.events, Event{
 		Kind: Settled, Operator: c.ref.operator, Job: c.ref.job, TxHash: e.hash,
 		Settlement: Settlement{
@@ -181,6 +184,9 @@ func (b *Block) expire() {
 		escrow, open := load(b.entries, escrowKey(ref), readEscrow)
 		if !open {
 			panic("an escrow is due that is not open")
+		}
+		if plantedDelay() {
+			continue
 		}
 		outcome, kind := ledgerv1.Settlement_OUTCOME_EXPIRED, KindExpired
 		if escrow.RefundFinalUS != 0 {

