@@ -106,6 +106,8 @@ type MinerModel struct {
 	Warm bool `json:"warm"`
 	// SizeBytes is its size.
 	SizeBytes int64 `json:"size_bytes"`
+	// Slots is how many jobs of it the miner runs at once, at most; 0: as many as it has slots.
+	Slots int `json:"slots,omitempty"`
 }
 
 // MinerDevice is something of a miner's that computes.
@@ -144,7 +146,7 @@ func minerOf(m *coordinatorv1.Miner) (*Miner, error) {
 	for _, model := range m.GetModels() {
 		miner.Models = append(miner.Models, MinerModel{
 			Name: model.GetName(), Digest: f.hash("models.digest", model.GetDigest()),
-			Warm: model.GetWarm(), SizeBytes: model.GetSizeBytes(),
+			Warm: model.GetWarm(), SizeBytes: model.GetSizeBytes(), Slots: int(model.GetSlots()),
 		})
 	}
 	for _, device := range m.GetDevices() {

@@ -99,7 +99,7 @@ func (m *minerCommand) flags(f *pflag.FlagSet) {
 // minerFlags defines what the miner of `aitbcd dev` has too.
 func minerFlags(f *pflag.FlagSet, c *miner.Config) {
 	f.StringVar(&c.EngineURL, "ollama-url", c.EngineURL, "the Ollama server")
-	f.IntVar(&c.Slots, "slots", c.Slots, "how many jobs run at once (default: what `aitbcd miner benchmark` found for the models that are offered, else 1)")
+	f.IntVar(&c.Slots, "slots", c.Slots, "how many jobs run at once (default: of each model what `aitbcd miner benchmark` found, else 1)")
 	f.StringSliceVar(&c.Models, "models", nil, "the models to offer (default: all that the engine has)")
 	f.StringSliceVar(&c.Pull, "pull", nil, "models, among --models if that is given, that Ollama is to pull when it lacks them")
 	f.StringSliceVar(&c.Pullable, "pullable", nil, "models, among --models if that is given, that Ollama may pull when a job needs one that no miner has (default: none)")

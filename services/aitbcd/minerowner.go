@@ -198,11 +198,14 @@ func showMiner(ctx context.Context, w io.Writer, client minerv1.MinerServiceClie
 		fmt.Fprintf(table, "Device:\t%s %s\t%s\n", d.GetKind(), d.GetName(), readings(d))
 	}
 	for _, m := range s.GetModels() {
-		warm := ""
+		var facts []string
 		if m.GetWarm() {
-			warm = "loaded"
+			facts = append(facts, "loaded")
 		}
-		fmt.Fprintf(table, "Model:\t%s %.12s\t%s\n", m.GetName(), m.GetDigest(), warm)
+		if m.GetSlots() > 0 {
+			facts = append(facts, fmt.Sprintf("%d at once", m.GetSlots()))
+		}
+		fmt.Fprintf(table, "Model:\t%s %.12s\t%s\n", m.GetName(), m.GetDigest(), strings.Join(facts, ", "))
 	}
 	for _, m := range s.GetWithheld() {
 		fmt.Fprintf(table, "Withheld:\t%s\t%s\n", m.GetName(), m.GetWhy())

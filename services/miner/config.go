@@ -52,7 +52,7 @@ type Config struct {
 	// EngineURL is the Ollama server.
 	EngineURL string
 	// Slots is how many leases run at once; more than the engine can do in parallel only makes each
-	// slower. 0: what [Benchmark] found and [Measured.Keep] kept for the models that are offered, else 1.
+	// slower. 0: of each model what [Benchmark] found and [Measured.Keep] kept, else 1.
 	Slots int
 	// Models are the models to offer; empty: all that the engine has.
 	Models []string

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"slices"
@@ -190,12 +191,19 @@ func checkSlots(cfg Config, engine string, offered []executor.Model) Check {
 		return c
 	}
 	slots, unmeasured := measuredSlots(kept, engine, offered)
-	c.OK, c.Detail = true, fmt.Sprintf("%d, as measured", slots)
-	if len(offered) == 0 {
+	all := attempt.AllSlots(slots)
+	maps.DeleteFunc(slots, func(name string, _ int) bool { return slices.Contains(unmeasured, name) })
+	const how = "not measured as they are now (`aitbcd miner benchmark --model NAME`): "
+	c.OK = true
+	switch {
+	case len(offered) == 0:
 		c.Detail = "1, until there is a model to offer"
-	}
-	if len(unmeasured) > 0 {
-		c.Detail = "1, for these are not measured as they are now (`aitbcd miner benchmark --model NAME`): " + strings.Join(unmeasured, ", ")
+	case len(slots) == 0:
+		c.Detail = "1, for these are " + how + strings.Join(unmeasured, ", ")
+	case len(unmeasured) > 0:
+		c.Detail = fmt.Sprintf("%d, as measured: %s; 1 of each of these, which are %s%s", all, slotsText(slots), how, strings.Join(unmeasured, ", "))
+	default:
+		c.Detail = fmt.Sprintf("%d, as measured: %s", all, slotsText(slots))
 	}
 	return c
 }

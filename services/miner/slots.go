@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -69,30 +70,37 @@ func readMeasured(stateDir string) ([]Measured, error) {
 	return kept, nil
 }
 
-// measuredSlots gives the slots for these models on this engine: the least of what was measured of them as
-// they are now, a model that was not counting as one. It also names those that were not.
-func measuredSlots(kept []Measured, engine string, models []executor.Model) (slots int, unmeasured []string) {
-	slots = maxSlots
+// measuredSlots gives the slots of each of these models on this engine: what was measured of it as it is now,
+// 1 when nothing was. It also names those of which nothing was.
+func measuredSlots(kept []Measured, engine string, models []executor.Model) (slots map[string]int, unmeasured []string) {
+	slots = make(map[string]int, len(models))
 	for _, model := range models {
 		i := slices.IndexFunc(kept, func(m Measured) bool {
 			return m.Model == model.Name && m.Digest == model.Digest && m.Engine == engine
 		})
 		if i < 0 {
+			slots[model.Name] = 1
 			unmeasured = append(unmeasured, model.Name)
 			continue
 		}
-		slots = min(slots, kept[i].Slots)
+		slots[model.Name] = min(max(kept[i].Slots, 1), maxSlots)
 	}
-	if len(models) == 0 || len(unmeasured) > 0 {
-		slots = 1
+	return slots, unmeasured
+}
+
+// slotsText lists slots by model.
+func slotsText(slots map[string]int) string {
+	var texts []string
+	for _, name := range slices.Sorted(maps.Keys(slots)) {
+		texts = append(texts, fmt.Sprintf("%s %d", name, slots[name]))
 	}
-	return max(slots, 1), unmeasured
+	return strings.Join(texts, ", ")
 }
 
 // watchSlots gives a function that reads the benchmarks and tells the log what has changed.
-func watchSlots(stateDir string, log *slog.Logger) func(engine string, models []executor.Model) int {
+func watchSlots(stateDir string, log *slog.Logger) func(engine string, models []executor.Model) map[string]int {
 	var told string
-	return func(engine string, models []executor.Model) int {
+	return func(engine string, models []executor.Model) map[string]int {
 		kept, err := readMeasured(stateDir)
 		slots, unmeasured := measuredSlots(kept, engine, models)
 		if now := fmt.Sprint(slots, unmeasured, err); now != told {
@@ -100,7 +108,7 @@ func watchSlots(stateDir string, log *slog.Logger) func(engine string, models []
 			if err != nil {
 				log.Warn("the benchmarks cannot be read", obs.KeyError, err)
 			}
-			log.Info("slots by the benchmarks", "slots", slots, "unmeasured", strings.Join(unmeasured, ","))
+			log.Info("slots by the benchmarks", "slots", slotsText(slots), "unmeasured", strings.Join(unmeasured, ","))
 		}
 		return slots
 	}

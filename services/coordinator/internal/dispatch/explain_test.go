@@ -123,3 +123,26 @@ func TestAMinerTellsWhyItGetsNothing(t *testing.T) {
 		require.Error(t, err)
 	})
 }
+
+func TestAModelsOwnSlotsHoldAcrossARestart(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		p := w.miner(1, 3)
+		p.state.Models[0].Slots = 1
+		p.connect()
+		first, second := w.queue(), w.queue()
+		held := p.lease()
+		require.Equal(t, first.ID, held.Job.ID)
+		for range 2 {
+			x, err := w.Explain(t.Context(), second.ID)
+			require.NoError(t, err)
+			require.Equal(t, []scheduler.Finding{{Miner: p.id, Obstacles: []scheduler.Obstacle{scheduler.ModelFull}}}, x.Findings)
+			w.restart()
+			p.state.Running = []string{held.Job.ID.LeaseID(held.Job.Attempt)}
+			p.connect()
+		}
+		p.finish(held)
+		p.state.Running = nil
+		p.say()
+		require.Equal(t, second.ID, p.lease().Job.ID)
+	})
+}

@@ -227,7 +227,7 @@ func (d *Dispatcher) schedule(e *entry) {
 // takeLease notes who has the job; its slot is reserved already unless that was before a restart.
 func (d *Dispatcher) takeLease(e *entry) {
 	d.scheduler.Dequeue(e.job.ID)
-	d.scheduler.Hold(e.job.ID, e.job.Miner)
+	d.scheduler.Hold(e.job.ID, e.job.Miner, e.job.Model)
 	if m := d.miners[e.job.Miner]; m != nil {
 		m.leases[e.job.ID] = e
 	}

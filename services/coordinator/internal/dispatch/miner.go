@@ -237,7 +237,9 @@ func (d *Dispatcher) describe(now time.Time, m *miner) {
 		if err != nil {
 			continue // without a digest nobody could say later what has run
 		}
-		described.Models = append(described.Models, scheduler.Model{Name: model.GetName(), Digest: digest, Warm: model.GetWarm()})
+		described.Models = append(described.Models, scheduler.Model{
+			Name: model.GetName(), Digest: digest, Warm: model.GetWarm(), Slots: int(model.GetSlots()),
+		})
 		if d.models[model.GetName()].IsZero() {
 			d.models[model.GetName()] = now
 		}

@@ -59,7 +59,7 @@ func (s *Scheduler) choose(now time.Time, j Job) (*miner, Choice) {
 func (s *Scheduler) score(m *miner, j Job) float64 {
 	w := s.config.Weights
 	score := w.Stake*share(m.Stake, s.config.StakeScale) + w.Reputation*m.reputation
-	score += w.Free * float64(m.free()) / float64(m.Slots)
+	score += w.Free * float64(m.freeOf(j.Model)) / float64(m.slotsOf(j.Model))
 	if m.models[j.Model].Warm {
 		score += w.Warm
 	}

@@ -11,7 +11,7 @@ import (
 // Obstacle is why a miner does not get a job.
 type Obstacle string
 
-// The obstacles. Those up to LowStake last until the miner changes; the next three pass by themselves.
+// The obstacles. Those up to LowStake last until the miner changes; the next four pass by themselves.
 // The others keep from nothing: they say why a decision went to another.
 const (
 	NoModel     Obstacle = "no_model"
@@ -23,6 +23,7 @@ const (
 	Away        Obstacle = "away"
 	Tripped     Obstacle = "tripped"
 	Full        Obstacle = "full"
+	ModelFull   Obstacle = "model_full"
 
 	// Outscored: it was compared, and another had the higher score.
 	Outscored Obstacle = "outscored"
@@ -47,21 +48,22 @@ const (
 	away
 	tripped
 	full
+	modelFull
 	outscored
 	notDrawn
 	newcomersTurn
 	claimed
 
-	passing = away | tripped | full
+	passing = away | tripped | full | modelFull
 
 	// obstacleKinds is how many obstacles there are.
-	obstacleKinds = 13
+	obstacleKinds = 14
 )
 
 // all gives the obstacles in the order of a set's bits.
 func all() [obstacleKinds]Obstacle {
 	return [...]Obstacle{
-		NoModel, OtherDigest, PriceFloor, Excluded, Draining, LowStake, Away, Tripped, Full, Outscored, NotDrawn, NewcomersTurn, Claimed,
+		NoModel, OtherDigest, PriceFloor, Excluded, Draining, LowStake, Away, Tripped, Full, ModelFull, Outscored, NotDrawn, NewcomersTurn, Claimed,
 	}
 }
 
@@ -92,7 +94,7 @@ type Finding struct {
 
 // Passing reports whether all that keeps the miner from the job passes by itself.
 func (f Finding) Passing() bool {
-	return !slices.ContainsFunc(f.Obstacles, func(o Obstacle) bool { return o != Full && o != Tripped && o != Away })
+	return !slices.ContainsFunc(f.Obstacles, func(o Obstacle) bool { return o != Full && o != ModelFull && o != Tripped && o != Away })
 }
 
 // Explain says of every known miner, by id, what keeps it from the job.
@@ -259,6 +261,7 @@ func (c condition) obstacles(id aitbc.AccountID, j Job) set {
 	found.add(has && !j.Digest.IsZero() && model.Digest != j.Digest, otherDigest)
 	found.add(c.floor > j.Price, priceFloor)
 	found.add(slices.Contains(j.Excluded, id), excluded)
+	found.add(c.own == 0 && isCrowded(c.crowded, j.Model), modelFull)
 	return found
 }
 

@@ -36,6 +36,8 @@ type Model struct {
 	Digest aitbc.Hash
 	// Warm: it is loaded.
 	Warm bool
+	// Slots is how many jobs of this model the miner runs at once, at most; 0: as many as it has.
+	Slots int
 }
 
 type breaker int
@@ -49,11 +51,14 @@ const (
 type miner struct {
 	Miner
 	*offer
-	gone   bool          // not known any more, but remembered
-	place  *list.Element // in Scheduler.past while gone
-	held   int
-	seated bool      // it is in the pools
-	noted  condition // what it is by the trail
+	gone  bool          // not known any more, but remembered
+	place *list.Element // in Scheduler.past while gone
+	held  int
+	holds map[string]int // held, by model; nil: never any
+	// crowded are the models whose own slots are taken.
+	crowded string
+	seated  bool      // it is in the pools
+	noted   condition // what it is by the trail
 
 	reputation   float64
 	jobs         int // finished or failed by its fault
@@ -91,6 +96,7 @@ func (s *Scheduler) SetMiner(described Miner) {
 	s.pulls(m, false)
 	m.Miner = described
 	m.offer = m.offer.renewed(described)
+	m.noteCrowded()
 	s.count(m, 1)
 	s.pulls(m, true)
 	if m.gone {
@@ -109,7 +115,7 @@ func (s *Scheduler) DropMiner(id aitbc.AccountID) {
 	s.unseat(m)
 	s.count(m, -1)
 	s.pulls(m, false)
-	m.offer, m.Models, m.Pullable = &offer{}, nil, nil
+	m.offer, m.Models, m.Pullable, m.crowded = &offer{}, nil, nil, ""
 	m.gone = true
 	s.trail.follow(m)
 	m.place = s.past.PushBack(id)

@@ -19,17 +19,26 @@ type world struct {
 	miners  map[aitbc.AccountID]scheduler.Miner
 }
 
-func (w *world) free(m scheduler.Miner) int {
+// free gives how many more jobs of a model a miner may get.
+func (w *world) free(m scheduler.Miner, model string) int {
 	if m.Away || m.Draining || m.Understaked {
 		return 0
 	}
-	free := m.Slots - m.Busy
-	for _, by := range w.held {
-		if by == m.ID {
-			free--
+	free, own := m.Slots-m.Busy, m.Slots
+	for _, o := range m.Models {
+		if o.Name == model && o.Slots > 0 {
+			own = o.Slots
 		}
 	}
-	return free
+	for id, by := range w.held {
+		if by == m.ID {
+			free--
+			if w.jobs[id].Model == model {
+				own--
+			}
+		}
+	}
+	return min(free, own)
 }
 
 func (w *world) able(j scheduler.Job, m scheduler.Miner) bool {
@@ -45,7 +54,7 @@ func (w *world) check(t *rapid.T, decisions []scheduler.Decision) {
 		require.True(t, ok, "it waited")
 		m := w.miners[d.Miner]
 		require.True(t, w.able(j, m), "the miner is able")
-		require.Positive(t, w.free(m), "the miner had a free slot")
+		require.Positive(t, w.free(m, j.Model), "the miner had a free slot")
 		require.True(t, slices.ContainsFunc(m.Models, func(o scheduler.Model) bool { return o.Name == j.Model && o.Digest == d.Digest }))
 		delete(w.waiting, d.Job)
 		w.held[d.Job] = d.Miner
@@ -56,7 +65,7 @@ func (w *world) check(t *rapid.T, decisions []scheduler.Decision) {
 func (w *world) idle() bool {
 	for _, j := range w.waiting {
 		for _, m := range w.miners {
-			if w.able(j, m) && w.free(m) > 0 {
+			if w.able(j, m) && w.free(m, j.Model) > 0 {
 				return true
 			}
 		}
@@ -76,7 +85,7 @@ func drawMiner(t *rapid.T, n int) scheduler.Miner {
 	}
 	for _, name := range []string{tiny, other} {
 		if rapid.Bool().Draw(t, "has") {
-			m.Models = append(m.Models, scheduler.Model{Name: name, Digest: digest(byte(rapid.IntRange(1, 2).Draw(t, "digest"))), Warm: rapid.Bool().Draw(t, "warm")})
+			m.Models = append(m.Models, scheduler.Model{Name: name, Digest: digest(byte(rapid.IntRange(1, 2).Draw(t, "digest"))), Warm: rapid.Bool().Draw(t, "warm"), Slots: rapid.IntRange(0, 2).Draw(t, "own slots")})
 		}
 	}
 	return m
@@ -170,7 +179,7 @@ func TestTheSchedulerFollowsItsRules(t *testing.T) {
 				j, waits := w.waiting[id]
 				m, known := w.miners[by]
 				d, obstacles, ok := s.Claim(start, id, by)
-				require.Equal(rt, waits && known && w.able(j, m) && w.free(m) > 0, ok)
+				require.Equal(rt, waits && known && w.able(j, m) && w.free(m, j.Model) > 0, ok)
 				require.Equal(rt, waits && !ok, len(obstacles) > 0)
 				if ok {
 					w.check(rt, []scheduler.Decision{d})

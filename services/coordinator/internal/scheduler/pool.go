@@ -16,7 +16,7 @@ type poolKey struct {
 	digest aitbc.Hash
 }
 
-// pool holds the miners of a poolKey that have a free slot, by their price floor, so that those
+// pool holds the miners of a poolKey that have a free slot for the model, by their price floor, so that those
 // that work for a given price are a prefix that can be counted and sampled.
 type pool struct {
 	warm *btree.BTreeG[*miner]
@@ -50,7 +50,7 @@ func within(side *btree.BTreeG[*miner], price aitbc.Amount) int {
 	})
 }
 
-// seat puts a miner with free slots into the pools of its models. What orders a pool (the floor)
+// seat puts a miner with free slots into the pools of its models, but of those whose own slots are taken. What orders a pool (the floor)
 // only changes while the miner is in none.
 func (s *Scheduler) seat(m *miner) {
 	if m.seated {
@@ -58,13 +58,8 @@ func (s *Scheduler) seat(m *miner) {
 	}
 	m.seated = true
 	for _, model := range m.models {
-		for _, key := range keysOf(model) {
-			p := s.pools[key]
-			if p == nil {
-				p = newPool()
-				s.pools[key] = p
-			}
-			p.side(model.Warm).Set(m)
+		if !m.crowds(model) {
+			s.place(m, model, true)
 		}
 	}
 }
@@ -75,12 +70,27 @@ func (s *Scheduler) unseat(m *miner) {
 	}
 	m.seated = false
 	for _, model := range m.models {
-		for _, key := range keysOf(model) {
-			p := s.pools[key]
-			p.side(model.Warm).Delete(m)
-			if p.warm.Len()+p.cold.Len() == 0 {
-				delete(s.pools, key)
+		if !m.crowds(model) {
+			s.place(m, model, false)
+		}
+	}
+}
+
+// place puts a miner into the pools of one of its models, or takes it out of them.
+func (s *Scheduler) place(m *miner, model Model, in bool) {
+	for _, key := range keysOf(model) {
+		p := s.pools[key]
+		if in {
+			if p == nil {
+				p = newPool()
+				s.pools[key] = p
 			}
+			p.side(model.Warm).Set(m)
+			continue
+		}
+		p.side(model.Warm).Delete(m)
+		if p.warm.Len()+p.cold.Len() == 0 {
+			delete(s.pools, key)
 		}
 	}
 }

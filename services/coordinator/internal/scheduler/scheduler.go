@@ -65,7 +65,7 @@ type Scheduler struct {
 	recent   recent
 
 	waiting map[aitbc.JobID]*waiting
-	held    map[aitbc.JobID]*miner
+	held    map[aitbc.JobID]holding
 	queues  map[string]*queue
 	ring    *list.List    // of *queue: the models with waiting jobs
 	turn    *list.Element // whose turn it is in ring; nil: the first's
@@ -86,7 +86,7 @@ func New(config Config, random *rand.Rand) *Scheduler {
 		paces:   make(map[string]*pace),
 		trips:   make(map[*miner]struct{}),
 		waiting: make(map[aitbc.JobID]*waiting),
-		held:    make(map[aitbc.JobID]*miner),
+		held:    make(map[aitbc.JobID]holding),
 		queues:  make(map[string]*queue),
 		ring:    list.New(),
 	}
@@ -94,7 +94,7 @@ func New(config Config, random *rand.Rand) *Scheduler {
 
 // Enqueue makes a job wait. One that waits already or is held stays as it is.
 func (s *Scheduler) Enqueue(j Job) {
-	if s.waiting[j.ID] != nil || s.held[j.ID] != nil {
+	if s.waiting[j.ID] != nil || s.holds(j.ID) {
 		return
 	}
 	j.Cost = min(max(j.Cost, 1), MaxCost)
@@ -157,7 +157,7 @@ func (s *Scheduler) hand(now time.Time, w *waiting, m *miner, choice Choice) Dec
 
 func (s *Scheduler) give(now time.Time, j Job, m *miner, choice Choice) Decision {
 	s.recent.add(passed{at: now, job: j, winner: m.ID, choice: choice})
-	s.hold(j.ID, m)
+	s.hold(j.ID, m, j.Model)
 	s.tick(now, j.Model)
 	return Decision{Job: j.ID, Miner: m.ID, Digest: m.models[j.Model].Digest, Choice: choice}
 }
@@ -166,7 +166,7 @@ func (s *Scheduler) give(now time.Time, j Job, m *miner, choice Choice) Decision
 // decision when others wait for its model, or no able miner has a free slot.
 func (s *Scheduler) HandOver(now time.Time, j Job) (Decision, bool) {
 	s.enter(now)
-	if s.queues[j.Model] != nil || s.held[j.ID] != nil || !s.canPlace(j) {
+	if s.queues[j.Model] != nil || s.holds(j.ID) || !s.canPlace(j) {
 		return Decision{}, false
 	}
 	m, choice := s.choose(now, j)
@@ -193,28 +193,28 @@ func (s *Scheduler) Claim(now time.Time, id aitbc.JobID, by aitbc.AccountID) (De
 
 // Hold reserves a slot for a lease that exists already, as after a restart. It may exceed the
 // miner's slots: what is so is so.
-func (s *Scheduler) Hold(id aitbc.JobID, by aitbc.AccountID) {
-	if s.held[id] == nil && s.waiting[id] == nil {
-		s.hold(id, s.miner(by))
+func (s *Scheduler) Hold(id aitbc.JobID, by aitbc.AccountID, model string) {
+	if !s.holds(id) && s.waiting[id] == nil {
+		s.hold(id, s.miner(by), model)
 	}
 }
 
-func (s *Scheduler) hold(id aitbc.JobID, m *miner) {
-	s.held[id] = m
-	m.held++
-	s.index(m)
+func (s *Scheduler) holds(id aitbc.JobID) bool { return s.held[id].miner != nil }
+
+func (s *Scheduler) hold(id aitbc.JobID, m *miner, model string) {
+	s.held[id] = holding{m, model}
+	s.tally(m, model, 1)
 }
 
 // Release frees the slot of a job; one that is not held is left alone.
 func (s *Scheduler) Release(id aitbc.JobID) {
-	m := s.held[id]
-	if m == nil {
+	h := s.held[id]
+	if h.miner == nil {
 		return
 	}
 	delete(s.held, id)
-	m.held--
-	s.index(m)
-	if m.gone && m.held == 0 {
+	s.tally(h.miner, h.model, -1)
+	if h.miner.gone && h.miner.held == 0 {
 		s.trim()
 	}
 }
@@ -245,7 +245,7 @@ func (s *Scheduler) Spare() map[string]int {
 		}
 		for _, side := range []*btree.BTreeG[*miner]{p.warm, p.cold} {
 			side.Scan(func(m *miner) bool {
-				spare[key.model] += m.free()
+				spare[key.model] += m.freeOf(key.model)
 				return true
 			})
 		}

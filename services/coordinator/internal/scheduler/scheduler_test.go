@@ -159,7 +159,7 @@ func TestAClaimTakesAWaitingJobOutOfTurn(t *testing.T) {
 func TestALeaseFromBeforeARestartHoldsItsSlot(t *testing.T) {
 	t.Parallel()
 	s := newScheduler(t, nil)
-	s.Hold(jobID(1), account(1))
+	s.Hold(jobID(1), account(1), tiny)
 	s.SetMiner(miner(1, 1))
 	s.Enqueue(job(1, 1)) // held: stays so
 	s.Enqueue(job(2, 1))

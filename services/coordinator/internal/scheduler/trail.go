@@ -19,6 +19,8 @@ const trailRoom = 1 << 14
 type condition struct {
 	known bool
 	own   set
+	// crowded are the models whose own slots are taken.
+	crowded string
 	*offer
 }
 
@@ -44,7 +46,7 @@ func (o *offer) renewed(described Miner) *offer {
 }
 
 func (m *miner) condition() condition {
-	return condition{known: !m.gone, own: m.ownObstacles(), offer: m.offer}
+	return condition{known: !m.gone, own: m.ownObstacles(), crowded: m.crowded, offer: m.offer}
 }
 
 // moment is a change of a miner: what it was before.

@@ -121,6 +121,7 @@ func TestFramesOutOfOrderEndTheSession(t *testing.T) {
 		"too many slots":   state(func(s *coordinatorv1.MinerState) { s.Slots = 2000 }),
 		"a negative floor": state(func(s *coordinatorv1.MinerState) { s.PriceFloorUaitbc = -1 }),
 		"a model's name":   state(func(s *coordinatorv1.MinerState) { s.Models[0].Name = strings.Repeat("x", 201) }),
+		"a model's slots":  state(func(s *coordinatorv1.MinerState) { s.Models[0].Slots = 2000 }),
 		"too many models":  state(func(s *coordinatorv1.MinerState) { s.Models = slices.Repeat(s.Models, 1001) }),
 		"a long engine":    state(func(s *coordinatorv1.MinerState) { s.Engine = strings.Repeat("x", 65) }),
 	}

@@ -36,6 +36,9 @@ func stateOf(m *coordinatorv1.MinerState) (dispatch.MinerState, error) {
 		return none, invalid("state.running_lease_ids", "and the finished ones are more than %d", maxLeases)
 	}
 	for i, model := range m.GetModels() {
+		if model.GetSlots() < 0 || model.GetSlots() > maxSlots {
+			return none, invalid("state.models", "number %d has %d slots, want 0 to %d", i+1, model.GetSlots(), maxSlots)
+		}
 		if model.GetName() == "" || len(model.GetName()) > maxName {
 			return none, invalid("state.models", "number %d has a name of %d bytes, want 1 to %d", i+1, len(model.GetName()), maxName)
 		}

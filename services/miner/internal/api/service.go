@@ -74,7 +74,7 @@ func (s *service) GetStatus(context.Context, *minerv1.GetStatusRequest) (*minerv
 		})
 	}
 	for _, m := range report.State.GetModels() {
-		status.Models = append(status.Models, &minerv1.ModelStatus{Name: m.GetName(), Digest: m.GetDigest(), Warm: m.GetWarm()})
+		status.Models = append(status.Models, &minerv1.ModelStatus{Name: m.GetName(), Digest: m.GetDigest(), Warm: m.GetWarm(), Slots: m.GetSlots()})
 	}
 	for _, w := range work.Withheld {
 		status.Withheld = append(status.Withheld, &minerv1.WithheldModel{Name: w.Name, Why: w.Why})

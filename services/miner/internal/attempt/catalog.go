@@ -19,8 +19,8 @@ type catalog struct {
 	models   []executor.Model
 	withheld []Withheld // for their memory
 	devices  []device.Device
-	slots    int    // as measured for the models; survives an engine that is away
-	err      string // why there are no models
+	slots    map[string]int // as measured, by model; survives an engine that is away
+	err      string         // why there are no models
 }
 
 // EngineName is what an engine of this version is called, as in statements.
@@ -58,7 +58,7 @@ func (r *Runner) look(ctx context.Context) {
 	}
 	r.remember(models)
 	models, withheld := Withhold(models, devices, r.config.MemoryReserve)
-	slots := 0
+	var slots map[string]int
 	if err == nil && r.config.Slots == 0 {
 		slots = r.config.Measured(engine, models)
 	}

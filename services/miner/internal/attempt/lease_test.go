@@ -66,7 +66,10 @@ func newBenchOn(t *testing.T, config attempt.Config, on attempt.Executor, edits 
 	metrics, err := attempt.NewMetrics(prometheus.NewRegistry())
 	require.NoError(t, err)
 	b := &bench{operator: coordinatortest.NewOperator(t), miner: coordinatortest.NewKey(t), spool: kept, proc: t.TempDir()}
-	config.Slots, config.RefreshInterval = 1, time.Minute
+	config.RefreshInterval = time.Minute
+	if config.Measured == nil {
+		config.Slots = 1
+	}
 	deps := attempt.Deps{
 		Key: b.miner, Executor: on, Devices: device.Probe{Proc: b.proc, Tool: "no-such-tool"},
 		Spool: kept, Metrics: metrics, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),

@@ -32,6 +32,11 @@ func (r *Runner) Offer(op Operator, wire *coordinatorv1.Lease) {
 		refusal = &executor.Failure{Reason: executor.Overloaded, Message: "the miner is draining"}
 	case len(r.running) >= r.slots():
 		refusal = &executor.Failure{Reason: executor.Overloaded, Message: fmt.Sprintf("all %d slots are taken", r.slots())}
+	default:
+		model := executor.FullName(j.lease.Model)
+		if own := r.slotsOf(model); own > 0 && r.countOf(model) >= own {
+			refusal = &executor.Failure{Reason: executor.Overloaded, Message: fmt.Sprintf("all %d slots of %s are taken", own, model)}
+		}
 	}
 	if refusal != nil {
 		r.ended.fail(l, refusal)

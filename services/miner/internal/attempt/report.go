@@ -74,7 +74,7 @@ func (r *Runner) report(concerns func(party) bool) Report {
 	}
 	for _, m := range r.seen.models {
 		report.State.Models = append(report.State.Models,
-			&coordinatorv1.MinerModel{Name: m.Name, Digest: m.Digest, Warm: m.Warm, SizeBytes: m.SizeBytes})
+			&coordinatorv1.MinerModel{Name: m.Name, Digest: m.Digest, Warm: m.Warm, SizeBytes: m.SizeBytes, Slots: int32(r.slotsOf(m.Name))})
 	}
 	for _, d := range r.seen.devices {
 		report.State.Devices = append(report.State.Devices,

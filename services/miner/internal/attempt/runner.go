@@ -25,9 +25,9 @@ const MaxSlots = 256
 type Config struct {
 	// Slots is how many leases run at once, at most [MaxSlots]; 0: as Measured says.
 	Slots int
-	// Measured gives the slots for the models of an engine, such as ollama/0.17.4; 1 to MaxSlots. It is
-	// called at each look, one at a time, and not when Slots is given.
-	Measured func(engine string, models []executor.Model) int
+	// Measured gives the slots of each of an engine's models, such as ollama/0.17.4's, by name; 1 to MaxSlots.
+	// The most of them run at once in all. It is called at each look, one at a time, and not when Slots is given.
+	Measured func(engine string, models []executor.Model) map[string]int
 	// PriceFloor is the least price of a compute second; 0: any.
 	PriceFloor aitbc.Amount
 	// Models are the full names of the models to offer; empty: all.
@@ -190,7 +190,35 @@ func (r *Runner) slots() int {
 	if r.config.Slots > 0 {
 		return r.config.Slots
 	}
-	return max(r.seen.slots, 1)
+	return AllSlots(r.seen.slots)
+}
+
+// AllSlots gives how many leases of all models together run at once, of the slots by model.
+func AllSlots(slots map[string]int) int {
+	all := 1
+	for _, n := range slots {
+		all = max(all, n)
+	}
+	return all
+}
+
+// slotsOf is how many leases of one model may run at once, when that is fewer; 0: as many as of all. The
+// mutex is held.
+func (r *Runner) slotsOf(model string) int {
+	if own := r.seen.slots[model]; r.config.Slots == 0 && own < r.slots() {
+		return own
+	}
+	return 0
+}
+
+// countOf is how many leases of a model run. The mutex is held.
+func (r *Runner) countOf(model string) (n int) {
+	for _, x := range r.running {
+		if executor.FullName(x.job.lease.Model) == model {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *Runner) allowed(model string) bool {

@@ -766,7 +766,8 @@ func (x *PullFailure) GetAgainAt() *timestamppb.Timestamp {
 type ObstacleCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// `no_model`, `other_digest`, `price_floor`, `excluded` (it failed this job), `draining`,
-	// `low_stake` (less than the ledger's least), `away` (its stream dropped), `tripped` (it failed too often in a row) or `full`.
+	// `low_stake` (less than the ledger's least), `away` (its stream dropped), `tripped` (it failed too often in a row),
+	// `full` or `model_full` (the slots that it has for this model are taken).
 	Obstacle string `protobuf:"bytes,1,opt,name=obstacle,proto3" json:"obstacle,omitempty"`
 	// How many.
 	Miners        int32 `protobuf:"varint,2,opt,name=miners,proto3" json:"miners,omitempty"`

@@ -708,7 +708,7 @@ func (x *SessionWelcome) GetWantsProgress() bool {
 // MinerState is the miner's whole state.
 type MinerState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many jobs it runs at once, at most.
+	// How many jobs it runs at once, at most, of all models together.
 	Slots int32 `protobuf:"varint,1,opt,name=slots,proto3" json:"slots,omitempty"`
 	// It finishes what it has and takes nothing new.
 	Draining bool `protobuf:"varint,2,opt,name=draining,proto3" json:"draining,omitempty"`
@@ -916,7 +916,9 @@ type MinerModel struct {
 	// Loaded in memory.
 	Warm bool `protobuf:"varint,3,opt,name=warm,proto3" json:"warm,omitempty"`
 	// Size in bytes.
-	SizeBytes     int64 `protobuf:"varint,4,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	SizeBytes int64 `protobuf:"varint,4,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// How many jobs of this model the miner runs at once, at most; 0: as many as it has slots.
+	Slots         int32 `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -975,6 +977,13 @@ func (x *MinerModel) GetWarm() bool {
 func (x *MinerModel) GetSizeBytes() int64 {
 	if x != nil {
 		return x.SizeBytes
+	}
+	return 0
+}
+
+func (x *MinerModel) GetSlots() int32 {
+	if x != nil {
+		return x.Slots
 	}
 	return 0
 }
@@ -1833,14 +1842,15 @@ const file_aitbc_coordinator_v1_session_service_proto_rawDesc = "" +
 	"\x0fcompleted_bytes\x18\x02 \x01(\x03B\x03\xe0A\x01R\x0ecompletedBytes\x12$\n" +
 	"\vtotal_bytes\x18\x03 \x01(\x03B\x03\xe0A\x01R\n" +
 	"totalBytes\x12\x19\n" +
-	"\x05error\x18\x04 \x01(\tB\x03\xe0A\x01R\x05error\"\x7f\n" +
+	"\x05error\x18\x04 \x01(\tB\x03\xe0A\x01R\x05error\"\x9a\x01\n" +
 	"\n" +
 	"MinerModel\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x02R\x04name\x12\x1b\n" +
 	"\x06digest\x18\x02 \x01(\tB\x03\xe0A\x02R\x06digest\x12\x17\n" +
 	"\x04warm\x18\x03 \x01(\bB\x03\xe0A\x01R\x04warm\x12\"\n" +
 	"\n" +
-	"size_bytes\x18\x04 \x01(\x03B\x03\xe0A\x01R\tsizeBytes\"g\n" +
+	"size_bytes\x18\x04 \x01(\x03B\x03\xe0A\x01R\tsizeBytes\x12\x19\n" +
+	"\x05slots\x18\x05 \x01(\x05B\x03\xe0A\x01R\x05slots\"g\n" +
 	"\vMinerDevice\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x02R\x04name\x12\x17\n" +
 	"\x04kind\x18\x02 \x01(\tB\x03\xe0A\x02R\x04kind\x12&\n" +

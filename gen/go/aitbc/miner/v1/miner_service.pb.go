@@ -736,7 +736,9 @@ type ModelStatus struct {
 	// SHA-256 of its manifest, lower-case hex.
 	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
 	// Loaded in memory.
-	Warm          bool `protobuf:"varint,3,opt,name=warm,proto3" json:"warm,omitempty"`
+	Warm bool `protobuf:"varint,3,opt,name=warm,proto3" json:"warm,omitempty"`
+	// Jobs of it that run at once, at most; 0: as many as the miner has slots.
+	Slots         int32 `protobuf:"varint,4,opt,name=slots,proto3" json:"slots,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -790,6 +792,13 @@ func (x *ModelStatus) GetWarm() bool {
 		return x.Warm
 	}
 	return false
+}
+
+func (x *ModelStatus) GetSlots() int32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
 }
 
 // WithheldModel is a model of the engine that is not offered.
@@ -1278,11 +1287,12 @@ const file_aitbc_miner_v1_miner_service_proto_rawDesc = "" +
 	"\blease_id\x18\x02 \x01(\tB\x03\xe0A\x03R\aleaseId\x12\x19\n" +
 	"\x05model\x18\x03 \x01(\tB\x03\xe0A\x03R\x05model\x12>\n" +
 	"\n" +
-	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\tstartedAt\"\\\n" +
+	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x03R\tstartedAt\"w\n" +
 	"\vModelStatus\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x03R\x04name\x12\x1b\n" +
 	"\x06digest\x18\x02 \x01(\tB\x03\xe0A\x03R\x06digest\x12\x17\n" +
-	"\x04warm\x18\x03 \x01(\bB\x03\xe0A\x03R\x04warm\"?\n" +
+	"\x04warm\x18\x03 \x01(\bB\x03\xe0A\x03R\x04warm\x12\x19\n" +
+	"\x05slots\x18\x04 \x01(\x05B\x03\xe0A\x03R\x05slots\"?\n" +
 	"\rWithheldModel\x12\x17\n" +
 	"\x04name\x18\x01 \x01(\tB\x03\xe0A\x03R\x04name\x12\x15\n" +
 	"\x03why\x18\x02 \x01(\tB\x03\xe0A\x03R\x03why\"\xdd\x01\n" +
