@@ -80,7 +80,7 @@ func coordinatorFlags(f *pflag.FlagSet, c *coordinator.Config) {
 	f.Uint32Var(&c.MaxAttempts, "max-attempts", c.MaxAttempts, "how often a job is handed to a miner at most")
 	f.IntVar(&c.MaxJobs, "max-jobs", c.MaxJobs, "live jobs of a client; 0: no limit")
 	f.Int64Var(&c.MaxTokens, "max-tokens", c.MaxTokens, "tokens that a client's live jobs may come to, prompts and longest answers; 0: no limit")
-	f.Int64Var(&c.MaxSpend, "max-spend", c.MaxSpend, "uaitbc that may go into a client's jobs in a day; 0: no limit")
+	f.Int64Var(&c.MaxSpend, "max-spend", c.MaxSpend, "uaitbc that may go into a client's jobs in a day (UTC), at all replicas together; 0: no limit")
 	f.IntVar(&c.MaxQueue, "max-queue", c.MaxQueue, "jobs that wait or are under way, of all clients; more are refused with 503 (0: no bound)")
 	f.IntVar(&c.MaxSubmitting, "max-submitting", c.MaxSubmitting, "submissions worked on at once; more are refused with 503")
 	f.DurationVar(&c.Retention, "retention", c.Retention, "how long prompts and results are kept after a job's end; 0: for good")

@@ -58,7 +58,7 @@ type Config struct {
 	MaxAttempts uint32
 
 	// MaxJobs and MaxTokens bound a client's live jobs and what tokens they may come to, MaxSpend
-	// what may go into its jobs in a day, in uaitbc; 0: no bound.
+	// what may go into its jobs in a day (UTC) at all replicas together, in uaitbc; 0: no bound.
 	MaxJobs   int
 	MaxTokens int64
 	MaxSpend  int64

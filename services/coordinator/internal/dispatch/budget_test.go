@@ -30,8 +30,15 @@ func (w *world) spent(line string, at time.Time) aitbc.Amount {
 // requireSpendLimit checks that a submission is refused until its day is over.
 func requireSpendLimit(t *testing.T, w *world, line string) {
 	t.Helper()
+	requireSpent(t, w, within(line))
+}
+
+func requireSpent(t *testing.T, w *world, edits ...func(*dispatch.SubmitRequest)) {
+	t.Helper()
 	r := request()
-	within(line)(&r)
+	for _, edit := range edits {
+		edit(&r)
+	}
 	_, err := w.Submit(t.Context(), r)
 	var refusal interface {
 		Reason() coordinatorv1.ErrorReason
@@ -62,6 +69,36 @@ func TestALineOfKeysSpendsSoMuchADay(t *testing.T) {
 		w.settle()
 		pass(24 * time.Hour)
 		w.submit(within("a")) // another day
+	})
+}
+
+func TestAnAccountSpendsSoMuchADay(t *testing.T) {
+	inWorld(t, func(c *dispatch.Config) { c.Quotas.SpendPerDay = 10 * coin }, func(t *testing.T, w *world) {
+		other := w.beside()
+		first := w.submit() // up to 6 coins
+		requireSpent(t, w)
+		requireSpent(t, w, within("a"))
+		requireSpent(t, other)
+		other.stop()
+		w.settle()
+		w.restart()
+		requireSpent(t, w)
+		require.Equal(t, 6*coin, w.spent(clientID.String(), time.Now()))
+
+		r := request()
+		left, _, err := w.Available(t.Context(), r)
+		require.NoError(t, err)
+		require.Equal(t, 4*coin, left)
+
+		_, err = w.Cancel(t.Context(), clientID, first.ID)
+		require.NoError(t, err)
+		w.settle()
+		require.Zero(t, w.spent(clientID.String(), time.Now()), "what comes back may be spent again")
+		w.submit(within("a"))
+		require.Equal(t, []aitbc.Amount{6 * coin, 6 * coin}, []aitbc.Amount{w.spent("a", time.Now()), w.spent(clientID.String(), time.Now())})
+		w.settle()
+		pass(24 * time.Hour)
+		w.submit() // another day
 	})
 }
 

@@ -79,7 +79,7 @@ func (d *Dispatcher) leave(id aitbc.JobID, e *entry) {
 	delete(d.tried, id)
 	delete(d.unsent, id)
 	d.await(e, false)
-	d.unbook(clock(), e)
+	d.unbook(e)
 	if w := d.windows[lineOf(&e.job)]; w != nil && w.reading() {
 		w.moved[id] = true
 	}
@@ -132,7 +132,7 @@ func (d *Dispatcher) apply(now time.Time, c *change) {
 	switch {
 	case taken && e == nil, taken && e.blank && c.number > e.number:
 		e = d.fill(c.id, e, c.job.Order)
-		d.rebook(now, e)
+		d.rebook(e)
 	case e == nil:
 		return
 	case e.blank && !e.gone && c.before.Phase != job.Done && d.has(c.before.Shard):

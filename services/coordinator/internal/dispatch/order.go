@@ -43,9 +43,7 @@ func (d *Dispatcher) draft(ctx context.Context, r SubmitRequest) (job.Job, job.P
 		Phase:        job.Escrowing,
 		SubmittedAt:  clock(),
 	}
-	if r.Budget.PerDay > 0 {
-		j.Budget = r.Budget.Line
-	}
+	j.Budget = d.budgetNames(r)
 	if r.Order != nil {
 		err = d.takeOrder(ctx, &j, r, terms, content)
 	} else {

@@ -56,24 +56,6 @@ func TestAClientMayHaveSoManyTokensUnderWay(t *testing.T) {
 	})
 }
 
-func TestAClientMaySpendSoMuchADay(t *testing.T) {
-	inWorld(t, func(c *dispatch.Config) { c.Quotas.SpendPerDay = 10 * aitbc.UnitsPerCoin }, func(t *testing.T, w *world) {
-		ask := func() error {
-			r := request()
-			r.MaxPrice = 5 * aitbc.UnitsPerCoin
-			_, err := w.Submit(t.Context(), r)
-			return err
-		}
-		first := w.queue(func(r *dispatch.SubmitRequest) { r.MaxPrice = 5 * aitbc.UnitsPerCoin })
-		require.NoError(t, ask())
-		requireQuota(t, ask(), 12*time.Hour)
-		_, err := w.Cancel(t.Context(), clientID, first.ID)
-		require.NoError(t, err)
-		w.settle()
-		require.NoError(t, ask(), "what returned is not spent")
-	})
-}
-
 func TestSubmissionsBeyondWhatIsWorkedOnAreShed(t *testing.T) {
 	inWorld(t, func(c *dispatch.Config) { c.MaxSubmitting = 1 }, func(t *testing.T, w *world) {
 		w.ledger.hold()

@@ -36,15 +36,18 @@ type SubmitRequest struct {
 	Priority aitbc.Priority `json:",omitzero"`
 	// Order is the client's own signed order; nil: its allowance stands for it.
 	Order *SignedOrder
-	// Budget bounds what the jobs of the caller's keys may cost; who asks is no part of what is asked for.
+	// Budget bounds what the jobs of the caller's keys may cost, beside what its account may spend
+	// (Quotas.SpendPerDay); who asks is no part of what is asked for.
 	Budget Budget `json:"-"`
 }
 
-// Budget bounds what the jobs of a line of API keys may cost in a day (UTC).
+// Budget bounds what the jobs of a line of API keys, or of an account, may cost in a day (UTC).
 type Budget struct {
 	// Line names it, PerDay is the bound; 0: none.
 	Line   string
 	PerDay aitbc.Amount
+	// ofAccount: it is an account's.
+	ofAccount bool
 }
 
 // SignedOrder is an order that the client signed.

@@ -136,7 +136,7 @@ func (d *Dispatcher) adopt(now time.Time, j job.Job) {
 	}
 	e = d.fill(j.ID, e, j.Order)
 	e.job = j
-	d.rebook(now, e)
+	d.rebook(e)
 	if j.HasLease() {
 		d.takeLease(e)
 		e.graceUntil = now.Add(job.UnknownGrace)

@@ -160,7 +160,7 @@ func (d *Dispatcher) reserve(j job.Job, payload job.Payload) (*entry, error) {
 	e := d.enter(j.ID, j.Order)
 	e.tokens = tokensOf(payload)
 	e.cost = costOf(e.tokens)
-	if err := d.book(clock(), e); err != nil {
+	if err := d.book(e); err != nil {
 		d.leave(j.ID, e)
 		return nil, err
 	}
@@ -258,8 +258,10 @@ func (d *Dispatcher) insert(ctx context.Context, r SubmitRequest, hash aitbc.Has
 
 func (d *Dispatcher) insertNew(tx store.Tx, r SubmitRequest, hash aitbc.Hash, c *change, payload job.Payload) error {
 	j := c.job
-	if err := r.Budget.check(tx, j); err != nil {
-		return err
+	for _, b := range d.budgets(r) {
+		if err := b.check(tx, j); err != nil {
+			return err
+		}
 	}
 	if err := tx.InsertJob(j, payload); err != nil {
 		return err

@@ -172,7 +172,7 @@ func (d *Dispatcher) recall(e *entry, j job.Job, payload *job.Payload) *entry {
 	e = d.fill(j.ID, e, j.Order)
 	w := d.windows[lineOf(&j)]
 	if w == nil || w.parked == 0 {
-		d.rebook(clock(), e) // it was not known: its insertion was taken for failed
+		d.rebook(e) // it was not known: its insertion was taken for failed
 		return e
 	}
 	if e.tokens = w.tokens / int64(w.parked); payload != nil {
@@ -196,7 +196,7 @@ func (d *Dispatcher) adoptLine(shard int32, l store.Line) {
 	w := &window{key: lineKey{shard, lane{l.Model, l.Priority, l.Client}}, parked: l.Jobs, newest: l.Newest}
 	d.open(w)
 	d.parked += w.parked
-	d.usageOf(clock(), l.Client).jobs += w.parked
+	d.usageOf(l.Client).jobs += w.parked
 	d.look(w.key.lane)
 }
 

@@ -75,7 +75,8 @@ type Job struct {
 	MaxAttempts uint32
 	// Priority is which of the jobs that wait for the model go first.
 	Priority aitbc.Priority
-	// Budget names the line of API keys whose spend per day the job counts in; empty: none.
+	// Budget names whose spend per day the job counts in, with commas between: a line of API keys, an
+	// account; empty: none.
 	Budget string
 
 	// Shard is the part of the operator's jobs that it belongs to; one replica at a time has it.

@@ -99,7 +99,7 @@ const (
 	ErrorReason_ERROR_REASON_ACCOUNT_NOT_FOUND ErrorReason = 34
 	// The API key is not for this model.
 	ErrorReason_ERROR_REASON_MODEL_NOT_ALLOWED ErrorReason = 35
-	// The jobs of the API key may cost no more on this day; RetryInfo says when it is over.
+	// The jobs of the API key, or of its account, may cost no more on this day; RetryInfo says when it is over.
 	ErrorReason_ERROR_REASON_SPEND_LIMIT ErrorReason = 36
 	// No such API key.
 	ErrorReason_ERROR_REASON_KEY_NOT_FOUND ErrorReason = 37

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -143,24 +144,26 @@ func testSpending(t *testing.T, db Database) {
 	require.Equal(t, time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC), today.End())
 }
 
-// testSharedSpending has several stores spend of one budget at once.
+// testSharedSpending has several stores spend of two budgets at once, a key's and an account's, which they
+// come to in different orders.
 func testSharedSpending(t *testing.T, db Database) {
 	const each, limit = 20, 25
 	today := store.DayOf(epoch())
 	var mu sync.Mutex
 	var spent aitbc.Amount
 	var all sync.WaitGroup
-	for range db.Replicas {
+	for i := range db.Replicas {
 		st := db.Open(t)
+		budgets := []string{"a", "b"}
+		if i%2 == 1 {
+			slices.Reverse(budgets)
+		}
 		all.Go(func() {
 			for range each {
 				done := false
-				err := st.Update(t.Context(), func(tx store.Tx) error {
-					before, err := tx.Spent("a", today)
-					if done = before < limit; err != nil || !done {
-						return err
-					}
-					return tx.Spend("a", today, 1)
+				err := st.Update(t.Context(), func(tx store.Tx) (err error) {
+					done, err = spendOfBoth(tx, budgets, today, limit)
+					return err
 				})
 				if mu.Lock(); err == nil && done {
 					spent++
@@ -171,4 +174,25 @@ func testSharedSpending(t *testing.T, db Database) {
 	}
 	all.Wait()
 	require.Equal(t, aitbc.Amount(limit), spent)
+	for _, budget := range []string{"a", "b"} {
+		got, err := db.Open(t).SpentOf(t.Context(), budget, today)
+		require.NoError(t, err)
+		require.Equal(t, aitbc.Amount(limit), got)
+	}
+}
+
+// spendOfBoth spends one unit of each budget, unless one of them has come to its limit.
+func spendOfBoth(tx store.Tx, budgets []string, today store.Day, limit aitbc.Amount) (done bool, err error) {
+	for _, budget := range budgets {
+		before, err := tx.Spent(budget, today)
+		if err != nil || before >= limit {
+			return false, err
+		}
+	}
+	for _, budget := range budgets {
+		if err := tx.Spend(budget, today, 1); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
