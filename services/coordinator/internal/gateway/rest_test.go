@@ -146,7 +146,7 @@ func TestWhatDoesNotBelongToATypeIsRefusedByField(t *testing.T) {
 		`{"type":"chat","model":"m","messages":[{"role":"user","content":"` + strings.Repeat("x", aitbc.MaxContent) + `"}]}`: "messages: must have at most 1048576 bytes in all, got 1048619",
 		`{"type":"inference","model":"m","prompt":"p","options":{"format":"xml"}}`:                                           `options.format: must be "json" or the text of a JSON schema, which is an object`,
 		`{"type":"inference","model":"m","prompt":"p","options":{"num_ctx":4096}}`:                                           "options.num_ctx: is an unknown field; known here: temperature, num_predict, top_p, top_k, min_p, repeat_penalty, seed, stop, format",
-		`{"type":"inference","model":"m","prompt":"p","keep_alive":"1h"}`:                                                    "keep_alive: is an unknown field; known here: type, prompt, model, options, max_price, timeouts, request_id, model_digest, order, messages, tools, input",
+		`{"type":"inference","model":"m","prompt":"p","keep_alive":"1h"}`:                                                    "keep_alive: is an unknown field; known here: type, prompt, model, options, max_price, timeouts, request_id, model_digest, order, messages, tools, input, priority",
 	} {
 		tests[want] = refused{verb: "POST", path: "/v1/jobs", body: body, want: []string{want}}
 	}
@@ -188,7 +188,7 @@ func TestBodiesThatDoNotFitAreRefusedByField(t *testing.T) {
 		},
 		"unknown field": {
 			verb: "POST", path: "/v1/jobs", body: `{"type":"inference","prompt":"p","model":"m","promt":"x"}`,
-			want: []string{"promt: is an unknown field; known here: type, prompt, model, options, max_price, timeouts, request_id, model_digest, order, messages, tools, input"},
+			want: []string{"promt: is an unknown field; known here: type, prompt, model, options, max_price, timeouts, request_id, model_digest, order, messages, tools, input, priority"},
 		},
 		"unknown nested field and a wrong type": {
 			verb: "POST", path: "/v1/jobs", body: `{"options":{"temprature":1,"top_k":"many","stop":["a",1]},"timeouts":{"queue":60}}`,
@@ -201,7 +201,7 @@ func TestBodiesThatDoNotFitAreRefusedByField(t *testing.T) {
 		},
 		"camelCase is not the contract's": {
 			verb: "POST", path: "/v1/jobs", body: `{"maxPrice":"1aitbc"}`,
-			want: []string{"maxPrice: is an unknown field; known here: type, prompt, model, options, max_price, timeouts, request_id, model_digest, order, messages, tools, input"},
+			want: []string{"maxPrice: is an unknown field; known here: type, prompt, model, options, max_price, timeouts, request_id, model_digest, order, messages, tools, input, priority"},
 		},
 		"a field twice": {
 			verb: "POST", path: "/v1/jobs", body: `{"prompt":"a","prompt":"b"}`,
