@@ -20,8 +20,10 @@ const (
 	// defaultSettle is how long after the job's total timeout its escrow returns by itself. A public
 	// ledger asks for an hour at least.
 	defaultSettle = time.Hour
-	// orderLife is how long an order may wait for its escrow; the ledger allows ten minutes.
-	orderLife = 5 * time.Minute
+	// defaultOrderLife is how long an order may wait for its escrow, maxOrderLife what ledgers allow by
+	// default.
+	defaultOrderLife = 5 * time.Minute
+	maxOrderLife     = 10 * time.Minute
 )
 
 // WithOrderKey signs an order for every job with the account's own key: the operator needs no
@@ -46,10 +48,14 @@ func (o *SignedOrder) message() *coordinatorv1.SignedOrder {
 
 // SignOrder gives the request with an order for it, signed by the account's key: what Submit does by
 // itself with the key of [WithOrderKey]. Who wants to repeat a request under one RequestID must submit the
-// same order again, since every new one differs. The order is good for five minutes.
+// same order again, since every new one differs. Errors: [ErrMalformed] for a key or an OrderLife that cannot
+// be.
 func (c *Client) SignOrder(ctx context.Context, req SubmitRequest, key ed25519.PrivateKey) (SubmitRequest, error) {
 	if len(key) != ed25519.PrivateKeySize {
 		return req, fmt.Errorf("sign order: %w: private key of %d bytes", ErrMalformed, len(key))
+	}
+	if req.OrderLife < 0 || req.OrderLife > maxOrderLife {
+		return req, fmt.Errorf("sign order: %w: OrderLife is %s, want at most %s; zero: %s", ErrMalformed, req.OrderLife, maxOrderLife, defaultOrderLife)
 	}
 	account, err := c.Account(ctx)
 	if err != nil {
@@ -92,13 +98,13 @@ func (r SubmitRequest) order(account *Account) (Order, Salt, error) {
 	} else {
 		execution = min(execution, paidFor(limit, account.PricePerSecond))
 	}
-	now := account.LedgerTime
+	now, life := account.LedgerTime, orElse(r.OrderLife, defaultOrderLife)
 	return Order{
 		ChainID: account.ChainID, Client: account.ID, Operator: account.OperatorID, JobID: job,
 		PayloadCommitment: Commitment(salt, content), Price: account.PricePerSecond, MaxPrice: limit,
 		ExecutionLimitUS: execution.Microseconds(),
-		SettleByUS:       now.Add(orderLife + max(total, execution) + orElse(r.SettleWithin, defaultSettle)).UnixMicro(),
-		ExpiresUS:        now.Add(orderLife).UnixMicro(),
+		SettleByUS:       now.Add(life + max(total, execution) + orElse(r.SettleWithin, defaultSettle)).UnixMicro(),
+		ExpiresUS:        now.Add(life).UnixMicro(),
 	}, salt, nil
 }
 

@@ -46,6 +46,9 @@ type SubmitRequest struct {
 	// Order is the account's own signed order for this request; nil: made by [WithOrderKey], without
 	// which the account's allowance to the operator stands for it.
 	Order *SignedOrder
+	// OrderLife is, in an order that is signed here, how long it may be used: until then it can be
+	// submitted, and its escrow made. At most ten minutes; zero: five.
+	OrderLife time.Duration
 	// SettleWithin is, in an order that is signed here, how long after the total timeout its escrow
 	// returns by itself. Zero: an hour, the least that a public ledger allows.
 	SettleWithin time.Duration

@@ -20,6 +20,7 @@ func TestABadGenesisIsRefused(t *testing.T) {
 		{"no block gap", func(g *state.Genesis) { g.Params.MaxBlockGapUS = 0 }, "max_block_gap_us"},
 		{"prices the wrong way round", func(g *state.Genesis) { g.Params.MinPrice = g.Params.MaxPrice + 1 }, "min_price_uaitbc"},
 		{"no expiries", func(g *state.Genesis) { g.Params.MaxExpiriesPerBlock = 0 }, "max_expiries_per_block"},
+		{"a fee of more than all", func(g *state.Genesis) { g.Params.FeeBps = 10_001 }, "fee_bps"},
 		{"an endless span", func(g *state.Genesis) { g.Params.MaxSettleAheadUS = 1<<63 - 1 }, "max_settle_ahead_us"},
 		{"an account twice", func(g *state.Genesis) { g.Accounts = append(g.Accounts, g.Accounts[0]) }, "twice"},
 		{"a mistyped address", func(g *state.Genesis) { g.Accounts[0].ID += "x" }, "account id"},
