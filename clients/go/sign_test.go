@@ -7,6 +7,7 @@ import (
 
 	"github.com/hdevalence/ed25519consensus"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 )
@@ -60,6 +61,37 @@ func TestEveryPairOfSmallOrderVerifies(t *testing.T) {
 	}
 }
 
+func TestABatchIsRightWhenEachIs(t *testing.T) {
+	t.Parallel()
+	var empty aitbc.Batch
+	require.False(t, empty.Verify())
+	points := smallOrder(t)
+	rapid.Check(t, func(t *rapid.T) {
+		var batch aitbc.Batch
+		all := true
+		for range rapid.IntRange(1, 12).Draw(t, "signatures") {
+			seed := []byte(strings.Repeat(rapid.StringMatching("[a-c]").Draw(t, "signer"), ed25519.SeedSize))
+			key := ed25519.NewKeyFromSeed(seed)
+			public, message := key.Public().(ed25519.PublicKey), []byte(rapid.StringN(0, 3, 9).Draw(t, "message"))
+			sig := aitbc.Sign(key, message)
+			switch rapid.IntRange(0, 19).Draw(t, "change") {
+			case 0:
+				sig[rapid.IntRange(0, 63).Draw(t, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+			case 1:
+				public = rapid.SliceOfN(rapid.Byte(), 31, 32).Draw(t, "key")
+			case 2:
+				sig = sig[:63]
+			case 3, 4, 5, 6:
+				public = rapid.SampledFrom(points).Draw(t, "small key")
+				sig = append(append([]byte{}, rapid.SampledFrom(points).Draw(t, "small R")...), make([]byte, 32)...)
+			}
+			batch.Add(public, message, sig)
+			all = aitbc.Verify(public, message, sig) && all
+		}
+		require.Equal(t, all, batch.Verify())
+	})
+}
+
 // FuzzVerify holds the verifier to another implementation of ZIP-215, which ledgers before this one ran:
 // any bytes, and real signatures in which any bytes are changed.
 func FuzzVerify(f *testing.F) {
@@ -75,7 +107,12 @@ func FuzzVerify(f *testing.F) {
 			require.False(t, aitbc.Verify(public, message, sig))
 			return
 		}
-		require.Equal(t, ed25519consensus.Verify(public, message, sig), aitbc.Verify(public, message, sig))
+		right := aitbc.Verify(public, message, sig)
+		require.Equal(t, ed25519consensus.Verify(public, message, sig), right)
+		var batch aitbc.Batch
+		batch.Add(ed25519.PublicKey(key[32:]), message, aitbc.Sign(key, message))
+		batch.Add(public, message, sig)
+		require.Equal(t, right, batch.Verify())
 		own := aitbc.Sign(key, message)
 		own[int(at)%len(own)] ^= change
 		require.Equal(t, ed25519consensus.Verify(ed25519.PublicKey(key[32:]), message, own), aitbc.Verify(ed25519.PublicKey(key[32:]), message, own))

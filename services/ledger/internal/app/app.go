@@ -157,13 +157,26 @@ func (a *App) CheckTx(_ context.Context, req *abci.RequestCheckTx) (*abci.Respon
 	}
 	crash.At("ledger/check/before")
 	defer a.deps.Metrics.costs.begin(partCheck)()
-	result := a.check.Check(req.Tx)
+	result := a.checkTogether(req.Tx)
 	code, detail := result.Verdict()
 	data, err := encodeResults(result)
 	if err != nil {
 		return nil, fmt.Errorf("check transaction: %w", err)
 	}
 	return &abci.ResponseCheckTx{Code: uint32(code), Log: detail, Data: data, Codespace: codespace}, nil
+}
+
+// checkTogether checks a transaction as if the signatures in it were right, and then all of them at once.
+// When one is not, the transaction is checked again, one by one. Only the mempool hopes: blocks are executed with
+// what was found to be right.
+func (a *App) checkTogether(tx []byte) state.TxResult {
+	h := &hope{set: a.verified}
+	result, undo := a.check.CheckBy(h.verify, tx)
+	if h.holds() {
+		return result
+	}
+	undo()
+	return a.check.Check(tx)
 }
 
 // FinalizeBlock implements abci.Application: it executes a block. An error halts the node; it means

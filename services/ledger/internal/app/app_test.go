@@ -151,6 +151,47 @@ func story(t testing.TB) (blocks [][][]byte, paid, refunded aitbc.Order) {
 	}, paid, refunded
 }
 
+// The mempool checks a transaction's signatures together. That one of them is forged must neither keep the
+// others out nor let it in.
+func TestAForgedReceiptAmongManyIsTheOnlyOneRefused(t *testing.T) {
+	t.Parallel()
+	const jobs, forged = 12, 7
+	l := disk{t.TempDir()}.open(t)
+	defer l.close()
+	l.genesis()
+	var escrows, receipts []any
+	want := make([]ledgerv1.ResultCode, jobs)
+	for n := range jobs {
+		o := ledgertest.Order(ledgertest.Job(n), blockTime(1))
+		escrows = append(escrows, ledgertest.Submit(o))
+		r := ledgertest.Receipt(ledgertest.Work{Order: o, Miner: "miner", Attempt: 1, ComputeUS: 5, MeteredUS: 5})
+		if n == forged {
+			r.StatementSignature[40]++
+			want[n] = ledgerv1.ResultCode_RESULT_CODE_BAD_STATEMENT
+		}
+		receipts = append(receipts, r)
+	}
+	codes := func(data []byte) (list []ledgerv1.ResultCode) {
+		answer := &ledgerv1.GetTransactionResponse{}
+		require.NoError(t, proto.Unmarshal(data, answer))
+		for _, r := range answer.GetResults() {
+			list = append(list, r.GetCode())
+		}
+		return list
+	}
+	check := func(raw []byte) *abci.ResponseCheckTx {
+		answer, err := l.CheckTx(t.Context(), &abci.RequestCheckTx{Tx: raw})
+		require.NoError(t, err)
+		return answer
+	}
+	l.execute(1, operatorTx(t, 1, escrows...))
+	l.commit()
+	raw := operatorTx(t, 2, receipts...)
+	require.Equal(t, want, codes(check(raw).Data))
+	require.Equal(t, uint32(ledgerv1.ResultCode_RESULT_CODE_DUPLICATE_TX), check(raw).Code, "it waits, once")
+	require.Equal(t, want, codes(l.execute(2, raw).TxResults[0].Data))
+}
+
 func TestAStoryIsToldByQueries(t *testing.T) {
 	t.Parallel()
 	blocks, paid, refunded := story(t)

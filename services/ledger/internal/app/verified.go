@@ -28,16 +28,11 @@ func newVerifiedSet(limit int, c costs) *verifiedSet {
 
 // verify answers as aitbc.Verify does.
 func (s *verifiedSet) verify(key ed25519.PublicKey, message, signature []byte) bool {
-	if len(key) != ed25519.PublicKeySize || len(signature) != ed25519.SignatureSize {
+	if !wellFormed(key, signature) {
 		return false
 	}
 	defer s.costs.begin(partSignatures)()
-	// Two fixed lengths come first, so the three can not run into each other.
-	digest := sha256.New()
-	digest.Write(key)
-	digest.Write(signature)
-	digest.Write(message)
-	id := [sha256.Size]byte(digest.Sum(nil))
+	id := idOf(key, message, signature)
 	if s.has(id) {
 		return true
 	}
@@ -46,6 +41,20 @@ func (s *verifiedSet) verify(key ed25519.PublicKey, message, signature []byte) b
 	}
 	s.add(id)
 	return true
+}
+
+func wellFormed(key ed25519.PublicKey, signature []byte) bool {
+	return len(key) == ed25519.PublicKeySize && len(signature) == ed25519.SignatureSize
+}
+
+// idOf names a well-formed signature with what it is of. Two fixed lengths come first, so the three can
+// not run into each other.
+func idOf(key ed25519.PublicKey, message, signature []byte) [sha256.Size]byte {
+	digest := sha256.New()
+	digest.Write(key)
+	digest.Write(signature)
+	digest.Write(message)
+	return [sha256.Size]byte(digest.Sum(nil))
 }
 
 func (s *verifiedSet) has(id [sha256.Size]byte) bool {

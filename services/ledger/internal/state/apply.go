@@ -58,6 +58,19 @@ func (b *Block) Check(raw []byte) TxResult {
 	return result
 }
 
+// CheckBy does what Check does by another verifier. undo takes back all that it did; it may be called as
+// long as the block was not used again.
+func (b *Block) CheckBy(verify Verifier, raw []byte) (result TxResult, undo func()) {
+	before, mark, log := *b, b.mark(), b.log.clone()
+	b.verify = verify
+	result = b.Check(raw)
+	b.verify = before.verify
+	return result, func() {
+		b.rollback(mark)
+		b.log, b.logNodes, b.events, b.movements = log, before.logNodes, before.events, before.movements
+	}
+}
+
 // Apply applies a transaction.
 func (b *Block) Apply(raw []byte) TxResult {
 	e, no := openTx(raw)

@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"crypto/ed25519"
 	"testing"
 	"time"
 
@@ -214,6 +215,38 @@ func TestCheckKeepsOnlyWhatApplies(t *testing.T) {
 	require.Equal(t, ok, code, "the refused one did not use the sequence up")
 	code, _ = block.Check(good).Verdict()
 	require.Equal(t, badSequence, code)
+}
+
+// A check that was undone has changed nothing: what follows, and the state's hash, are the same without it.
+func TestACheckCanBeUndone(t *testing.T) {
+	t.Parallel()
+	c := ledgertest.NewChain(t, ledgertest.Genesis())
+	paid, escrow := c.Escrow(1), ledgertest.Order(ledgertest.Job(2), c.Now())
+	forged := receipt(paid, 7)
+	forged.StatementSignature[0]++
+	believing := func(ed25519.PublicKey, []byte, []byte) bool { return true }
+	ctx := state.Context{Height: c.State.Height() + 1, Time: c.Time, Journal: true}
+	checked, not := c.State.Begin(ctx, aitbc.Verify), c.State.Begin(ctx, aitbc.Verify)
+	raw := c.Sign("operator", ledgertest.Submit(escrow), forged)
+	result, undo := checked.CheckBy(believing, raw)
+	require.Equal(t, ok, result.Messages[1].Code, "it was believed")
+	undo()
+	for _, block := range []*state.Block{checked, not} {
+		result := block.Check(raw)
+		require.Equal(t, ok, result.Messages[0].Code)
+		require.Equal(t, badStatement, result.Messages[1].Code)
+		require.True(t, block.Check(c.Sign("operator", receipt(paid, 7))).Applied())
+	}
+	want, err := not.End()
+	require.NoError(t, err)
+	got, err := checked.End()
+	require.NoError(t, err)
+	require.Equal(t, want.Next.AppHash(), got.Next.AppHash())
+	require.Equal(t, want.Writes, got.Writes)
+	require.Equal(t, want.Events, got.Events)
+	require.Equal(t, want.Movements, got.Movements)
+	require.Equal(t, want.LogNodes, got.LogNodes)
+	require.Equal(t, uint64(1), got.Next.Receipts())
 }
 
 // A repeat needs nobody's consent: the bytes are public once they are in a block.
