@@ -215,7 +215,17 @@ func (s *Service) rpcOptions(p *parts, calls *obs.RPC) (rpc.Options, error) {
 	if err != nil {
 		return rpc.Options{}, err
 	}
-	return rpc.Options{Logger: s.deps.Logger, Metrics: calls, Authorizer: authorizer, Limiter: limiter, TLS: security, Unary: p.member.Unary, Stream: p.member.Stream}, nil
+	return rpc.Options{Logger: s.deps.Logger, Metrics: calls, Authorizer: authorizer, Limiter: limiter, Shed: shed(p.dispatcher), TLS: security, Unary: p.member.Unary, Stream: p.member.Stream}, nil
+}
+
+// shed refuses submissions that there is no room for.
+func shed(d *dispatch.Dispatcher) func(method string) error {
+	return func(method string) error {
+		if method != coordinatorv1.JobService_SubmitJob_FullMethodName {
+			return nil
+		}
+		return d.Shed()
+	}
 }
 
 func (s *Service) hasFaucet(p *parts) bool { return s.deps.Faucet != nil && p.ledger != nil }

@@ -156,11 +156,18 @@ func (q *ours) counted() int {
 	return q.count
 }
 
-// drain waits until nothing is under way.
+// allAccepted reports whether the worker has heard of all that it answered since expect.
+func (q *ours) allAccepted() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.done) == len(q.leased)
+}
+
+// drain waits until nothing is under way, nor on its way to the worker: it would be counted with what comes.
 func (q *ours) drain(ctx context.Context) error {
 	for {
 		pending, err := metric(ctx, q.CoordinatorMetrics, `aitbc_jobs{status="pending"}`)
-		if err != nil || pending == 0 {
+		if err != nil || pending == 0 && q.allAccepted() {
 			return err
 		}
 		select {

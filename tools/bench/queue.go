@@ -242,7 +242,11 @@ func (q *ours) through(ctx context.Context, jobs, limit int) (took, cpu time.Dur
 	began := time.Now()
 	err = atOnce(ctx, jobs, limit, func(ctx context.Context) error {
 		if q.room != nil {
-			q.room <- struct{}{}
+			select {
+			case q.room <- struct{}{}:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
 		}
 		_, err := q.submit(ctx)
 		return err

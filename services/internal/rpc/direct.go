@@ -36,6 +36,9 @@ func (c *LocalConn) Invoke(ctx context.Context, name string, args, reply any, op
 	if !known || !isMessage || !alsoMessage {
 		return c.ClientConn.Invoke(ctx, name, args, reply, options...)
 	}
+	if err := c.server.shed(ctx, name); err != nil {
+		return err
+	}
 	told := &told{method: name}
 	ctx, leave, err := c.server.calls.enter(ctx, told)
 	if err != nil {

@@ -47,6 +47,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type door struct {
 	refused string
 	limited string
+	shed    string
 	timeout time.Duration
 	grace   time.Duration
 }
@@ -62,6 +63,13 @@ func (d door) Authorize(ctx context.Context, method string) (context.Context, er
 func (d door) Allow(_ context.Context, method string) error {
 	if strings.HasSuffix(method, d.limited) && d.limited != "" {
 		return apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_RATE_LIMITED, "too fast").WithRetryAfter(2 * time.Second)
+	}
+	return nil
+}
+
+func (d door) Shed(method string) error {
+	if strings.HasSuffix(method, d.shed) && d.shed != "" {
+		return apierr.New(coordinatorv1.ErrorReason_ERROR_REASON_OVERLOADED, "full").WithRetryAfter(time.Second)
 	}
 	return nil
 }
@@ -135,7 +143,7 @@ func start(t *testing.T, d door, get func(context.Context) error, listener net.L
 	require.NoError(t, err)
 	f.server, err = rpc.NewServer(listener, rpc.Options{
 		Logger: slog.New(slog.NewTextHandler(f.log, nil)), Metrics: metrics,
-		Authorizer: d, Limiter: d, TLS: config, Timeout: d.timeout, Grace: d.grace,
+		Authorizer: d, Limiter: d, Shed: d.Shed, TLS: config, Timeout: d.timeout, Grace: d.grace,
 	})
 	require.NoError(t, err)
 	coordinatorv1.RegisterJobServiceServer(f.server, jobs{get: get})
@@ -314,6 +322,35 @@ func TestACallUnderWayIsFinishedWhenTheServerStops(t *testing.T) {
 	close(leave)
 	require.NoError(t, <-answered)
 	require.NoError(t, <-stopped)
+}
+
+// TestShedCallsGetNoFurther: neither from the network nor from within, and other methods do.
+func TestShedCallsGetNoFurther(t *testing.T) {
+	t.Parallel()
+	listener, err := rpc.Listen(t.Context(), "127.0.0.1:0", "grpc-addr")
+	require.NoError(t, err)
+	f := start(t, door{shed: "/SubmitJob", refused: "/SubmitJob"}, fine, listener, nil)
+	conn, err := grpc.NewClient(f.server.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close()) }()
+	for _, way := range []grpc.ClientConnInterface{conn, f.conn} {
+		client := coordinatorv1.NewJobServiceClient(way)
+		_, err = client.SubmitJob(t.Context(), &coordinatorv1.SubmitJobRequest{Prompt: strings.Repeat("long ", 1000)})
+		require.Equal(t, codes.Unavailable, status.Code(err))
+		e, ok := apierr.FromStatus(status.Convert(err))
+		require.True(t, ok)
+		require.Equal(t, coordinatorv1.ErrorReason_ERROR_REASON_OVERLOADED, e.Reason)
+		require.Equal(t, time.Second, e.RetryAfter)
+		_, err = client.GetJob(t.Context(), &coordinatorv1.GetJobRequest{JobId: "job_1"})
+		require.NoError(t, err)
+	}
+	require.NoError(t, testutil.GatherAndCompare(f.registry, strings.NewReader(`
+# HELP aitbc_rpc_calls_total Finished calls by method, gRPC code and error reason (empty: none).
+# TYPE aitbc_rpc_calls_total counter
+aitbc_rpc_calls_total{code="OK",method="/aitbc.coordinator.v1.JobService/GetJob",reason=""} 2
+aitbc_rpc_calls_total{code="Unavailable",method="/aitbc.coordinator.v1.JobService/SubmitJob",reason="OVERLOADED"} 2
+`), "aitbc_rpc_calls_total"))
+	require.NotContains(t, f.log.String(), "SubmitJob")
 }
 
 func TestHealthAndReflectionOnTheNetwork(t *testing.T) {

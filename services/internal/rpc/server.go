@@ -60,6 +60,9 @@ type Options struct {
 	Authorizer Authorizer
 	// Limiter bounds the rate of calls; nil: nothing does.
 	Limiter Limiter
+	// Shed refuses calls of a method before anything is done for them, even before it is known whose they
+	// are; such calls are counted and not logged. It must cost next to nothing. Nil: nothing does.
+	Shed func(method string) error
 	// TLS is the transport security of Run's listener; nil: plaintext.
 	TLS *tls.Config
 	// Unary and Stream come last, around the handlers, which get valid requests of authorised callers
@@ -81,6 +84,7 @@ type Server struct {
 	local  *localListener
 	// What LocalConn calls: methods are written before Run.
 	calls    *calls
+	shed     shed
 	unary    grpc.UnaryServerInterceptor
 	methods  map[string]method
 	listener net.Listener
@@ -111,12 +115,14 @@ func NewServer(listener net.Listener, o Options) (*Server, error) {
 		return nil, err
 	}
 	unary, stream := interceptors(o, v)
-	options := append(limits(o.MaxMessageBytes), grpc.ChainUnaryInterceptor(unary...), grpc.ChainStreamInterceptor(stream...))
+	shed := shedding(o.Shed, o.Metrics)
+	options := append(limits(o.MaxMessageBytes), grpc.InTapHandle(shed.tap), grpc.ChainUnaryInterceptor(unary...), grpc.ChainStreamInterceptor(stream...))
 	s := &Server{
 		server:   grpc.NewServer(append(options, grpc.Creds(newServerCredentials(o.TLS)))...),
 		health:   health.NewServer(),
 		local:    newLocalListener(),
 		calls:    newCalls(),
+		shed:     shed,
 		unary:    chain(unary),
 		methods:  map[string]method{},
 		listener: listener,

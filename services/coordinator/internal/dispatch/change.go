@@ -188,6 +188,7 @@ func (d *Dispatcher) committed(ctx context.Context, changes []*change) {
 		}
 		owed = owed || c.refused == nil && c.owed != job.None
 	}
+	d.makeRoom()
 	d.mu.Unlock()
 	d.signal()
 	if owed {

@@ -30,6 +30,8 @@ type Dispatcher struct {
 
 	// submitting counts the submissions that are being worked on.
 	submitting atomic.Int64
+	// full says that no more jobs are taken until there is room.
+	full atomic.Bool
 
 	// commits numbers the changes. It is touched on the committer's goroutine only.
 	commits uint64

@@ -87,6 +87,7 @@ func (d *Dispatcher) turn(ctx context.Context) (time.Time, error) {
 		}
 	}
 	d.sendLate(payloads)
+	d.makeRoom()
 	if err == nil && len(due)+len(decisions)+refilled > 0 {
 		d.signal() // there may be more than a batch, or something to hand out
 	}

@@ -24,12 +24,9 @@ func FullName(model string) string { return aitbc.FullModelName(model) }
 // LEDGER_UNAVAILABLE, SPEND_LIMIT.
 func (d *Dispatcher) Submit(ctx context.Context, r SubmitRequest) (job.Job, error) {
 	// Before any work: what is refused late has cost as much as what is done.
-	defer d.submitting.Add(-1)
-	if n := d.submitting.Add(1); n > int64(d.config.MaxSubmitting) {
-		return job.Job{}, &overloadedError{what: fmt.Sprintf("%d submissions are being worked on", n-1)}
-	}
-	if n := d.undone(); d.config.MaxQueue > 0 && n >= d.config.MaxQueue {
-		return job.Job{}, &overloadedError{what: fmt.Sprintf("%d jobs wait or are under way", n)}
+	defer d.leaveSubmission()
+	if err := d.enterSubmission(); err != nil {
+		return job.Job{}, err
 	}
 	r.Model = FullName(r.Model)
 	hash, err := r.hash()
@@ -53,13 +50,6 @@ func (d *Dispatcher) Submit(ctx context.Context, r SubmitRequest) (job.Job, erro
 		return *first, nil
 	}
 	return job.Job{}, err
-}
-
-// undone gives how many jobs are not done.
-func (d *Dispatcher) undone() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.live) + d.parked
 }
 
 // hash identifies what was asked for; the request id only names it.
@@ -210,6 +200,7 @@ func (d *Dispatcher) drop(id aitbc.JobID, e *entry) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.leave(id, e)
+	d.makeRoom()
 }
 
 // insert makes an admitted job durable, unless its request id gives an earlier one.

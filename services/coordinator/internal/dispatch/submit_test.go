@@ -111,6 +111,32 @@ func TestTooManyJobsAreRefused(t *testing.T) {
 	}
 }
 
+// TestAFullQueueHasRoomWhenSomePlacesAreFree: and then it takes them all.
+func TestAFullQueueHasRoomWhenSomePlacesAreFree(t *testing.T) {
+	inWorld(t, func(c *dispatch.Config) { c.MaxQueue = 64 }, func(t *testing.T, w *world) {
+		var ids []aitbc.JobID
+		for range 64 {
+			require.NoError(t, w.Shed())
+			ids = append(ids, w.queue().ID)
+		}
+		require.NoError(t, w.Shed(), "whether it is full shows when the next comes")
+		for left := 3; left >= 0; left-- {
+			_, err := w.Submit(t.Context(), request())
+			require.ErrorContains(t, err, "64 jobs wait")
+			require.ErrorContains(t, w.Shed(), "64 jobs wait")
+			_, err = w.Cancel(t.Context(), clientID, ids[left])
+			require.NoError(t, err)
+			w.settle()
+		}
+		for range 4 {
+			require.NoError(t, w.Shed())
+			w.queue()
+		}
+		_, err := w.Submit(t.Context(), request())
+		require.Error(t, err)
+	})
+}
+
 // requireWaiting checks how much of the client's money is set aside for escrows to come.
 func requireWaiting(t *testing.T, w *world, want aitbc.Amount) {
 	t.Helper()
