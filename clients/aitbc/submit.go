@@ -143,11 +143,15 @@ func newInference(a *app) *cobra.Command {
 
 // submits makes a command submit what request gives, and wait for it or show it if it is told to.
 func (a *app) submits(cmd *cobra.Command, request func(*app) (aitbc.SubmitRequest, error)) {
-	var wait, watch bool
+	var wait, watch, cancel bool
 	cmd.Flags().BoolVarP(&wait, "wait", "w", false, "wait for the end and print the result")
 	cmd.Flags().BoolVar(&watch, "stream", false, "print the answer as it is made")
+	cmd.Flags().BoolVar(&cancel, "cancel-on-disconnect", false, "with --stream: cancel the job when this program is interrupted or its connection breaks")
 	cmd.MarkFlagsMutuallyExclusive("wait", "stream")
 	cmd.RunE = a.action(func(ctx context.Context, client *aitbc.Client, _ []string) error {
+		if cancel && !watch {
+			return usageError{errors.New("--cancel-on-disconnect needs --stream")}
+		}
 		req, err := request(a)
 		if err != nil {
 			return err
@@ -157,7 +161,7 @@ func (a *app) submits(cmd *cobra.Command, request func(*app) (aitbc.SubmitReques
 		case err != nil:
 			return err
 		case watch:
-			return a.watch(ctx, client, submitted.JobID)
+			return a.watch(ctx, client, submitted.JobID, cancel)
 		case wait:
 			return a.follow(ctx, client, submitted.JobID)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -21,21 +22,28 @@ is made again, and nothing is lost or shown twice. With -o jsonl (or json) each 
 			if err != nil {
 				return err
 			}
-			return a.watch(ctx, client, id)
+			return a.watch(ctx, client, id, false)
 		}),
 	}
 }
 
-// watch shows a job's events until the last one.
-func (a *app) watch(ctx context.Context, client *aitbc.Client, id aitbc.JobID) error {
+// watch shows a job's events until the last one. With cancels the job ends with the watching.
+func (a *app) watch(ctx context.Context, client *aitbc.Client, id aitbc.JobID, cancels bool) error {
+	var options []aitbc.WatchOption
+	if cancels {
+		options = append(options, aitbc.CancelOnDisconnect())
+	}
 	show := &show{app: a, out: printer{out: a.out, clean: a.outTTY}, progress: a.startProgress(id.String(), time.Now())}
 	defer show.quiet()
 	if a.output == outputText {
 		show.out.line("Job ID: %s", id)
 	}
-	for event, err := range client.Events(ctx, id, "") {
+	for event, err := range client.Events(ctx, id, "", options...) {
 		if err != nil {
 			show.breakLine()
+			if cancels && ctx.Err() != nil {
+				return show.cancel(ctx, client, id)
+			}
 			return waitError{id, err}
 		}
 		if err := show.event(event); err != nil {
@@ -46,6 +54,31 @@ func (a *app) watch(ctx context.Context, client *aitbc.Client, id aitbc.JobID) e
 		}
 	}
 	return nil
+}
+
+// cancelPatience bounds how long an interrupted program waits for the end of the job that it cancels: for the
+// miner's last word and the ledger's block.
+const cancelPatience = 30 * time.Second
+
+// cancel ends a job whose watching was interrupted, and shows how it ended and what it cost. The coordinator
+// cancels it too, as soon as it misses the watcher: here that is made sure of.
+func (s *show) cancel(ctx context.Context, client *aitbc.Client, id aitbc.JobID) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelPatience)
+	defer stop()
+	var refused *aitbc.Error
+	_, err := client.Cancel(ctx, id)
+	if err != nil && !(errors.As(err, &refused) && refused.Reason == aitbc.ReasonWrongState) { // then it has ended, or has its result
+		return waitError{id, fmt.Errorf("cancel the job: %w", err)}
+	}
+	job, err := client.Wait(ctx, id)
+	if err != nil {
+		return waitError{id, fmt.Errorf("wait for the cancelled job's end: %w", err)}
+	}
+	err = s.event(&aitbc.Event{Kind: aitbc.EventDone, Job: job})
+	if err == nil && job.Err() != nil {
+		err = endedError{job.Err()}
+	}
+	return err
 }
 
 // show prints events as they come: in the seed document's lines, with the answer growing in its own.

@@ -62,12 +62,22 @@ const (
 	resumeMost = 2 * time.Second
 )
 
+// WatchOption changes how a job is watched.
+type WatchOption func(*coordinatorv1.WatchJobRequest)
+
+// CancelOnDisconnect has the coordinator cancel the job when its watcher goes away before the end: its context
+// ends, it wants no more events, its program or its connection dies. What was said until then is paid. After a
+// connection that broke, the events go on and show how the job ended.
+func CancelOnDisconnect() WatchOption {
+	return func(r *coordinatorv1.WatchJobRequest) { r.CancelOnDisconnect = true }
+}
+
 // Events gives what happens to a job, from its start or behind the event with this id, until its
 // end. A stream that is cut is resumed for up to a minute, unless the [RetryPolicy] has no retries;
 // the text is given byte for byte, without gaps or repetitions. An error is the last thing given.
-func (c *Client) Events(ctx context.Context, id JobID, after string) iter.Seq2[*Event, error] {
+func (c *Client) Events(ctx context.Context, id JobID, after string, options ...WatchOption) iter.Seq2[*Event, error] {
 	return func(yield func(*Event, error) bool) {
-		w := watching{client: c, id: id, after: after}
+		w := watching{client: c, id: id, after: after, options: options}
 		for w.try = 1; ; w.try++ {
 			failure := w.once(ctx, yield)
 			if failure == nil {
@@ -84,8 +94,9 @@ func (c *Client) Events(ctx context.Context, id JobID, after string) iter.Seq2[*
 }
 
 // Stream submits a job and gives what happens to it, like Events. The first event has the job, and
-// with it the id; the job goes on when the stream ends early.
-func (c *Client) Stream(ctx context.Context, req SubmitRequest) iter.Seq2[*Event, error] {
+// with it the id; the job goes on when the stream ends early, unless [CancelOnDisconnect] is given and a
+// second event has come: until then there is nobody to go away.
+func (c *Client) Stream(ctx context.Context, req SubmitRequest, options ...WatchOption) iter.Seq2[*Event, error] {
 	return func(yield func(*Event, error) bool) {
 		submitted, err := c.Submit(ctx, req)
 		if err != nil {
@@ -96,7 +107,7 @@ func (c *Client) Stream(ctx context.Context, req SubmitRequest) iter.Seq2[*Event
 		if !yield(&Event{Kind: EventState, Job: job}, nil) {
 			return
 		}
-		for event, err := range c.Events(ctx, submitted.JobID, "") {
+		for event, err := range c.Events(ctx, submitted.JobID, "", options...) {
 			if !yield(event, err) {
 				return
 			}
@@ -106,9 +117,9 @@ func (c *Client) Stream(ctx context.Context, req SubmitRequest) iter.Seq2[*Event
 
 // Tokens gives a job's answer as it is made. An error is the last thing given: a [*JobError] when
 // the job failed or was cancelled.
-func (c *Client) Tokens(ctx context.Context, id JobID) iter.Seq2[Token, error] {
+func (c *Client) Tokens(ctx context.Context, id JobID, options ...WatchOption) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
-		for event, err := range c.Events(ctx, id, "") {
+		for event, err := range c.Events(ctx, id, "", options...) {
 			token := Token{}
 			switch {
 			case err != nil:
@@ -133,6 +144,8 @@ type watching struct {
 	client *Client
 	id     JobID
 	after  string
+
+	options []WatchOption
 	// try counts the tries since the last event; cut is when the stream with that one broke, zero
 	// before the first event.
 	try int
@@ -143,7 +156,11 @@ type watching struct {
 func (w *watching) once(ctx context.Context, yield func(*Event, error) bool) *Error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := w.client.jobs.WatchJob(ctx, &coordinatorv1.WatchJobRequest{JobId: w.id.String(), AfterEventId: w.after})
+	request := &coordinatorv1.WatchJobRequest{JobId: w.id.String(), AfterEventId: w.after}
+	for _, option := range w.options {
+		option(request)
+	}
+	stream, err := w.client.jobs.WatchJob(ctx, request)
 	received := false
 	for err == nil {
 		var message *coordinatorv1.WatchJobResponse

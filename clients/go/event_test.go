@@ -160,3 +160,21 @@ func TestASilentStreamIsOpenedAgain(t *testing.T) {
 		require.NoError(t, client.Close())
 	})
 }
+
+func TestAJobIsCancelledWithItsWatchersConnectionWhereThatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	streaming(t, aitbctest.Config{CutAfter: 1}, func(t *testing.T, client *aitbc.Client) {
+		for status, options := range map[aitbc.Status][]aitbc.WatchOption{
+			aitbc.StatusCompleted: nil,
+			aitbc.StatusCancelled: {aitbc.CancelOnDisconnect()},
+		} {
+			var last *aitbc.Event
+			for event, err := range client.Stream(t.Context(), aitbc.SubmitRequest{Prompt: "What?", Model: "m"}, options...) {
+				require.NoError(t, err)
+				last = event
+			}
+			require.Equal(t, aitbc.EventDone, last.Kind, "the stream was cut and had again")
+			require.Equal(t, status, last.Job.Status)
+		}
+	})
+}

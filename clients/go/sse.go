@@ -103,6 +103,9 @@ func (s *eventStream) receive(m any) error {
 // open sends the request.
 func (s *eventStream) open() error {
 	address := s.conn.base + "/v1/jobs/" + url.PathEscape(s.request.GetJobId()) + "/events"
+	if s.request.GetCancelOnDisconnect() {
+		address += "?cancel_on_disconnect=true"
+	}
 	request, err := http.NewRequestWithContext(s.ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
 		return status.Errorf(codes.InvalidArgument, "watch: %v", err)

@@ -1,6 +1,7 @@
 package aitbctest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -49,6 +50,13 @@ func (s jobService) WatchJob(req *coordinatorv1.WatchJobRequest, stream coordina
 	out := &events{stream: stream, left: s.book.cfg.CutAfter}
 	if out.left == 0 {
 		out.left = -1
+	}
+	if req.GetCancelOnDisconnect() {
+		defer func() {
+			if out.left == 0 || stream.Context().Err() != nil { // a job that has ended stays as it is
+				_, _ = s.CancelJob(context.WithoutCancel(stream.Context()), &coordinatorv1.CancelJobRequest{JobId: req.GetJobId()})
+			}
+		}()
 	}
 	job, answer, err := s.book.look(req.GetJobId(), false)
 	if err != nil || ended {
@@ -109,7 +117,10 @@ func serveEvents(mux *runtime.ServeMux, conn *grpc.ClientConn) runtime.HandlerFu
 			fail(err)
 			return
 		}
-		stream, err := jobs.WatchJob(ctx, &coordinatorv1.WatchJobRequest{JobId: params["job_id"], AfterEventId: r.Header.Get("Last-Event-ID")})
+		stream, err := jobs.WatchJob(ctx, &coordinatorv1.WatchJobRequest{
+			JobId: params["job_id"], AfterEventId: r.Header.Get("Last-Event-ID"),
+			CancelOnDisconnect: r.URL.Query().Get("cancel_on_disconnect") == "true",
+		})
 		if err != nil {
 			fail(err)
 			return
