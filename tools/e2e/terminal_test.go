@@ -1,67 +1,92 @@
 package e2e
 
 import (
-	"bufio"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
-	"github.com/creack/pty"
 	"github.com/stretchr/testify/require"
+
+	"github.com/aitbc/aitbc/tools/internal/debian"
 )
 
-// TestAMinerAsksAtATerminalForItsStake starts the daemon on a pseudo terminal and types: too little, no amount,
-// and then one that is bonded.
-func TestAMinerAsksAtATerminalForItsStake(t *testing.T) {
-	t.Parallel()
-	n := startWithEngine(t, "--miner=false")
-	m := newOwnMiner(t, n, n.EngineURL(), n.CoordinatorGRPC)
-	command := exec.Command(filepath.Join(programs, "aitbcd"), append([]string{
-		"miner", "--listen", "127.0.0.1:0", "--log-dir", filepath.Join(m.state, "log"),
-	}, m.args...)...)
-	terminal, err := pty.Start(command) // in a session of its own, with the terminal for standard input, output and errors
+// terminal is a program on a pseudo-terminal, as somebody at a keyboard has it.
+type terminal struct {
+	t       *testing.T
+	command *exec.Cmd
+	keys    io.WriteCloser
+
+	mu     sync.Mutex
+	screen strings.Builder
+	seen   int // of the screen, by await
+}
+
+// Write implements io.Writer, for what the terminal shows.
+func (p *terminal) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.screen.Write(text)
+}
+
+// onTerminal starts a command line on a terminal.
+func onTerminal(t *testing.T, environment []string, line string) *terminal {
+	t.Helper()
+	script, err := debian.Program(t.Context(), "script", "bsdutils")
 	require.NoError(t, err)
-	t.Cleanup(func() {
-		_ = command.Process.Kill() // it may be gone, which is what we want
-		_ = command.Wait()
-		require.NoError(t, terminal.Close())
-	})
-	screen := bufio.NewReader(terminal)
-	var seen strings.Builder
-	awaitText := func(text string) {
-		t.Helper()
-		for !strings.HasSuffix(seen.String(), text) {
-			b, err := screen.ReadByte()
-			require.NoError(t, err, seen.String())
-			seen.WriteByte(b)
+	p := &terminal{t: t, command: exec.CommandContext(t.Context(), script, "--quiet", "--return", "--echo", "always", "--command", line, "/dev/null")}
+	p.command.Env = append(os.Environ(), environment...)
+	p.command.Stdout = p
+	p.keys, err = p.command.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.command.Start())
+	return p
+}
+
+// await waits until the terminal shows a text behind what was awaited before.
+func (p *terminal) await(text string) {
+	p.t.Helper()
+	eventually(p.t, "the terminal to show "+text, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		i := strings.Index(p.screen.String()[p.seen:], text)
+		if i < 0 {
+			return false
 		}
-	}
-	answer := func(text string) {
-		t.Helper()
-		_, err := terminal.WriteString(text + "\n")
-		require.NoError(t, err)
-	}
+		p.seen += i + len(text)
+		return true
+	})
+}
 
-	awaitText("has a stake of 0aitbc; it gets work from 100aitbc on. Its account has 120aitbc.\r\nStake to have [100aitbc]: ")
-	answer("99aitbc")
-	awaitText("99aitbc is not enough: the least is 100aitbc\r\nStake to have [100aitbc]: ")
-	answer("some")
-	awaitText("some is no amount: give one such as 100aitbc\r\nStake to have [100aitbc]: ")
-	answer("110aitbc")
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		_, _ = io.Copy(io.Discard, screen) // its log; the end of a terminal is an error
-	}()
-	awaitStatus(t, n, submit(t, n, seedJob()), "completed")
-	well := m.run(append([]string{"miner", "doctor"}, m.args...)...)
-	require.Contains(t, well.Stdout, "with a stake of 110aitbc")
+func (p *terminal) enter(line string) {
+	p.t.Helper()
+	_, err := io.WriteString(p.keys, line+"\n")
+	require.NoError(p.t, err)
+}
 
-	_, err = terminal.Write([]byte{3}) // Ctrl-C
-	require.NoError(t, err)
-	require.NoError(t, command.Wait(), "it drains and leaves")
-	<-read
-	requireConserved(t, n)
+func TestAConversationOnATerminal(t *testing.T) {
+	t.Parallel()
+	n := startWithEngine(t)
+	environment := []string{"AITBC_URL=http://" + n.CoordinatorREST, "AITBC_API_KEY=" + clientKey, "HOME=" + t.TempDir(), "TERM=xterm"}
+	p := onTerminal(t, environment, filepath.Join(programs, "aitbc")+" chat --model tiny --option temperature=0")
+
+	p.await("> ")
+	p.enter(question)
+	p.await(answer)
+	p.await("> ")
+	p.enter("/cost")
+	p.await(" AITBC")
+	p.await("> ")
+	p.enter("/reset")
+	p.await("> ")
+	p.enter(question)
+	p.await(answer)
+	p.await("> ")
+	p.enter("/exit")
+
+	require.NoError(t, p.command.Wait(), p.screen.String())
+	t.Logf("the terminal: %q", p.screen.String())
 }
