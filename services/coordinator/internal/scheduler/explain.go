@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -132,41 +133,58 @@ func (s *Scheduler) ExplainChoice(j Job, winner aitbc.AccountID, c Choice, most 
 	if !remembered {
 		return Others{}, false
 	}
-	type lost struct {
-		id  aitbc.AccountID
-		why set
-	}
-	var losers []lost
-	var counts [obstacleKinds]int
-	add := func(id aitbc.AccountID, was condition) {
-		if !was.known || id == winner {
-			return
-		}
-		why := c.lostBy(id, was, j)
-		losers = append(losers, lost{id, why})
-		for i := range counts {
-			counts[i] += int(why >> i & 1)
-		}
-	}
+	t := tally{most: most}
 	for id, was := range were {
-		add(id, was)
+		if was.known && id != winner {
+			t.add(id, c.lostBy(id, was, j))
+		}
 	}
 	for id, m := range s.miners {
-		if _, changed := were[id]; !changed {
-			add(id, m.condition())
+		if _, changed := were[id]; !changed && !m.gone && id != winner {
+			t.add(id, c.lostBy(id, m.condition(), j))
 		}
 	}
-	slices.SortFunc(losers, func(a, b lost) int { return compareIDs(a.id, b.id) })
-	others := Others{Known: len(losers), Counts: map[Obstacle]int{}}
+	return t.others(c), true
+}
+
+// tally counts the miners that did not get a job, and keeps the first of them by id: so nothing is sorted,
+// nor made, for each.
+type tally struct {
+	most   int
+	known  int
+	counts [obstacleKinds]int
+	first  []loser
+}
+
+type loser struct {
+	id  aitbc.AccountID
+	why set
+}
+
+func (t *tally) add(id aitbc.AccountID, why set) {
+	t.known++
+	for rest := why; rest != 0; rest &= rest - 1 {
+		t.counts[bits.TrailingZeros16(uint16(rest))]++
+	}
+	if len(t.first) == t.most && (t.most == 0 || compareIDs(id, t.first[t.most-1].id) > 0) {
+		return
+	}
+	at, _ := slices.BinarySearchFunc(t.first, id, func(l loser, id aitbc.AccountID) int { return compareIDs(l.id, id) })
+	t.first = slices.Insert(t.first, at, loser{id, why})
+	t.first = t.first[:min(len(t.first), t.most)]
+}
+
+func (t *tally) others(c Choice) Others {
+	others := Others{Known: t.known, Counts: map[Obstacle]int{}}
 	for i, word := range all() {
-		if counts[i] > 0 {
-			others.Counts[word] = counts[i]
+		if t.counts[i] > 0 {
+			others.Counts[word] = t.counts[i]
 		}
 	}
-	for _, l := range losers[:min(len(losers), most)] {
+	for _, l := range t.first {
 		others.Miners = append(others.Miners, c.finding(l.id, l.why))
 	}
-	return others, true
+	return others
 }
 
 // lostBy says why the choice was not this miner.

@@ -90,7 +90,7 @@ func (t *trail) back(to uint64) (map[aitbc.AccountID]condition, bool) {
 	if since > len(t.moments) {
 		return nil, false
 	}
-	were := make(map[aitbc.AccountID]condition)
+	were := make(map[aitbc.AccountID]condition, min(since, 1024))
 	for i := len(t.moments) - 1; i >= len(t.moments)-since; i-- {
 		were[t.moments[i].miner] = t.moments[i].before
 	}

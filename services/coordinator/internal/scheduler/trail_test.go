@@ -53,6 +53,23 @@ func TestADecisionIsExplainedByWhatTheMinersWere(t *testing.T) {
 	require.Positive(t, told.Miners[1].Score)
 }
 
+func TestOnlyTheFirstMinersAreNamed(t *testing.T) {
+	t.Parallel()
+	s := newScheduler(t, nil)
+	for n := range 10 {
+		s.SetMiner(miner(n, 0))
+	}
+	s.SetMiner(miner(5, 1))
+	s.Enqueue(job(1, 1))
+	d := next(t, s)
+	told, there := s.ExplainChoice(job(1, 1), d.Miner, d.Choice, 3)
+	require.True(t, there)
+	require.Equal(t, 9, told.Known)
+	require.Equal(t, map[scheduler.Obstacle]int{scheduler.Full: 9}, told.Counts)
+	full := []scheduler.Obstacle{scheduler.Full}
+	require.Equal(t, []scheduler.Finding{{Miner: account(0), Obstacles: full}, {Miner: account(1), Obstacles: full}, {Miner: account(2), Obstacles: full}}, told.Miners)
+}
+
 func TestAClaimIsNotTheOthersFault(t *testing.T) {
 	t.Parallel()
 	s := newScheduler(t, nil)
