@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/tools/devnet/network"
 )
@@ -33,8 +35,9 @@ func depths(most int) []int {
 	return slices.DeleteFunc([]int{1_000, 100_000, 1_000_000}, func(n int) bool { return n > most && n > 1_000 })
 }
 
-// growthPart serves jobs without an engine and without payments from ever deeper queues of one client.
-// Its peer is itself at the smallest depth.
+// growthPart serves jobs without an engine and without payments from ever deeper queues of one client, and
+// or, with -done, from the smallest queue before and after so many jobs are done. Its peer is itself at the smallest
+// depth.
 func growthPart(ctx context.Context, o options) (_ []figure, err error) {
 	f, err := startFleet(ctx, o, false)
 	if err != nil {
@@ -43,29 +46,59 @@ func growthPart(ctx context.Context, o options) (_ []figure, err error) {
 	defer func() { err = errors.Join(err, f.stop()) }()
 	var figures []figure
 	var first *served
-	for _, depth := range depths(cmp.Or(o.jobs, growthDepth)) {
-		now := &served{}
-		for range growthRounds {
-			if err := f.fill(ctx, depth); err != nil {
-				return nil, fmt.Errorf("queue %d jobs: %w", depth, err)
+	all := depths(cmp.Or(o.jobs, growthDepth))
+	if o.done > 0 {
+		all = []int{all[0], all[0]}
+	}
+	for i, depth := range all {
+		where := fmt.Sprintf("%d waiting", depth)
+		if i > 0 && o.done > 0 {
+			where = fmt.Sprintf("%d waiting and %d done", depth, o.done)
+			if err := f.pass(ctx, o.done); err != nil {
+				return nil, fmt.Errorf("serve %d jobs: %w", o.done, err)
 			}
-			round, err := f.serve(ctx, growthJobs)
-			if err != nil {
-				return nil, fmt.Errorf("serve %d of %d jobs: %w", growthJobs, depth, err)
-			}
-			now.add(round)
+		}
+		now, err := f.measure(ctx, depth)
+		if err != nil {
+			return nil, err
 		}
 		if first == nil {
 			first = now
 		}
-		figures = append(figures, now.figures(depth, first)...)
-		restart, err := f.restart(ctx, depth)
+		restart, err := f.restart(ctx, where)
 		if err != nil {
-			return nil, fmt.Errorf("restart with %d jobs: %w", depth, err)
+			return nil, fmt.Errorf("restart with %s: %w", where, err)
 		}
-		figures = append(figures, restart...)
+		figures = slices.Concat(figures, now.figures(where, first), restart)
 	}
 	return figures, nil
+}
+
+// measure serves jobs from a queue that is filled up again in between.
+func (f *fleet) measure(ctx context.Context, depth int) (*served, error) {
+	all := &served{}
+	for range growthRounds {
+		if err := f.fill(ctx, depth); err != nil {
+			return nil, fmt.Errorf("queue %d jobs: %w", depth, err)
+		}
+		round, err := f.serve(ctx, growthJobs)
+		if err != nil {
+			return nil, fmt.Errorf("serve %d of %d jobs: %w", growthJobs, depth, err)
+		}
+		all.add(round)
+	}
+	return all, nil
+}
+
+// pass submits jobs and has them served meanwhile.
+func (f *fleet) pass(ctx context.Context, jobs int) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return f.fill(ctx, f.waits+jobs) })
+	group.Go(func() error {
+		_, err := f.serve(ctx, jobs)
+		return err
+	})
+	return group.Wait()
 }
 
 // fleet is a network without an engine, and without payments unless it is paid.
@@ -212,10 +245,10 @@ func (f *fleet) serve(ctx context.Context, jobs int) (*served, error) {
 	return s, err
 }
 
-func (s *served) figures(depth int, first *served) []figure {
+func (s *served) figures(where string, first *served) []figure {
 	one := func(name, unit string, of func(*served) float64) figure {
 		f := figure{
-			Part: "growth", Name: fmt.Sprintf("%s at %d waiting", name, depth), Unit: unit, Ours: of(s), Peer: of(first), PeerName: "the same at 1,000",
+			Part: "growth", Name: name + " at " + where, Unit: unit, Ours: of(s), Peer: of(first), PeerName: "the same at 1,000",
 			Runs: s.jobs, Min: of(s), Max: of(s),
 		}
 		f.Ratio = ratio(f.Ours, f.Peer)
@@ -229,7 +262,7 @@ func (s *served) figures(depth int, first *served) []figure {
 }
 
 // restart kills the process, starts it again and times it until a worker has its first lease.
-func (f *fleet) restart(ctx context.Context, depth int) ([]figure, error) {
+func (f *fleet) restart(ctx context.Context, where string) ([]figure, error) {
 	f.Kill()
 	began := time.Now()
 	if err := f.Restart(ctx); err != nil {
@@ -246,7 +279,7 @@ func (f *fleet) restart(ctx context.Context, depth int) ([]figure, error) {
 	}
 	answered := time.Since(began)
 	one := func(name, unit string, value float64) figure {
-		return figure{Part: "growth", Name: fmt.Sprintf("%s with %d waiting", name, depth), Unit: unit, Ours: value, Runs: first.jobs, Min: value, Max: value}
+		return figure{Part: "growth", Name: name + " with " + where, Unit: unit, Ours: value, Runs: first.jobs, Min: value, Max: value}
 	}
 	return []figure{
 		one("restart until ready", "ms", milliseconds(ready)),

@@ -20,6 +20,8 @@ type options struct {
 	bin  string
 	runs int
 	jobs int
+	// done is how many jobs are done before the second measurement of the part growth.
+	done int
 	// store is where jobs are kept; empty: in SQLite.
 	store string
 	// slots is how many jobs are worked at once.
@@ -39,6 +41,7 @@ func main() {
 	flag.IntVar(&o.runs, "runs", 200, "measured jobs")
 	flag.IntVar(&o.jobs, "jobs", 0, "fair: jobs that one client queues (3,000); growth: the deepest queue (100,000); miners: how many (10,000); queue: through each queue (20,000)")
 	flag.IntVar(&o.slots, "slots", 64, "queue: jobs worked at once")
+	flag.IntVar(&o.done, "done", 0, "growth: instead of deeper queues, the smallest one after so many jobs are done")
 	flag.StringVar(&o.store, "store", "", "growth: where jobs are kept, as aitbcd's --store")
 	flag.StringVar(&o.validators, "validators", "1,4", "ledger: numbers of validators")
 	flag.StringVar(&o.keys, "keys", "1000,100000,1000000", "ledger: sizes of the state, of these three")
