@@ -80,6 +80,8 @@ func fieldOf(text []byte, name string) (string, error) {
 type load struct {
 	w   *world
 	run string
+	// plain: all requests are. Set before the first.
+	plain bool
 
 	mu     sync.Mutex
 	rand   *rand.Rand
@@ -107,7 +109,7 @@ func (l *load) draw(plain bool) request {
 	l.number++
 	prompt, ends := fmt.Sprintf("say %d", l.number), "completed"
 	switch dice := l.rand.IntN(100); {
-	case plain:
+	case plain || l.plain:
 	case dice < 3:
 		prompt, ends = prompt+" fail", "failed"
 	case dice < 5:

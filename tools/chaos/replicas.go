@@ -84,6 +84,7 @@ func fenced(p *process) (int, error) {
 // eachLost is the short form of what happens to replicas: one is killed, the other frozen, under load.
 func eachLost(jobs int, rate float64) scenario {
 	return func(ctx context.Context, w *world, l *load, r *result) error {
+		l.plain = true // or the run waits a minute for jobs that fail at one miner, and the other is taken out
 		done := make(chan error, 1)
 		go func() { done <- l.paced(ctx, jobs, rate) }()
 		one, other := w.of(coordinatorName)
