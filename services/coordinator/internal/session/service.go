@@ -122,29 +122,22 @@ func (s *Service) Connect(st stream) error {
 		return errLate
 	}
 	sessionID := "session_" + strings.ToLower(rand.Text())
-	welcome := &coordinatorv1.SessionWelcome{SessionId: sessionID, HeartbeatInterval: durationpb.New(s.config.Heartbeat), WantsProgress: s.deps.Ledger.PaysRunning()}
-	if err := st.Send(&coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_Welcome{Welcome: welcome}}); err != nil {
-		return fmt.Errorf("welcome miner %s: %w", registration.ID, err)
-	}
 	log := s.deps.Log.With(obs.KeyMinerID, registration.ID.String(), obs.KeySessionID, sessionID)
-	t := &talk{service: s, miner: registration.ID, end: cancel, log: log, explains: hello.GetWantsExplanation()}
+	t := &talk{service: s, id: sessionID, miner: registration.ID, end: cancel, log: log, explains: hello.GetWantsExplanation()}
 	return s.hold(ctx, st, frames, registration, t)
 }
 
-// hold is the session from welcome to end.
+// hold is the session from the proven key to its end. It counts before the miner hears that it is welcome:
+// else of two sessions that a miner opens one after the other the earlier could come to replace the later.
 func (s *Service) hold(ctx context.Context, st stream, frames <-chan *coordinatorv1.ConnectRequest, r dispatch.Registration, t *talk) error {
 	cancel, log := t.end, t.log
-	l := newLink(s.config.SendQueue, cancel)
-	r.Link = l
-	number := s.deps.Dispatcher.MinerConnected(r)
+	t.link = newLink(s.config.SendQueue, cancel)
+	r.Link = t.link
+	t.number = s.deps.Dispatcher.MinerConnected(r)
 	log.InfoContext(ctx, "miner connected", "stake", r.Stake.String())
-	sent := s.send(ctx, cancel, st, l)
-
-	t.number, t.link = number, l
-
-	err := t.run(ctx, frames)
+	sent, err := s.converse(ctx, st, frames, t)
 	cancel(err)
-	if gone := s.deps.Dispatcher.MinerGone(context.WithoutCancel(ctx), r.ID, number); gone != nil {
+	if gone := s.deps.Dispatcher.MinerGone(context.WithoutCancel(ctx), r.ID, t.number); gone != nil {
 		err = errors.Join(err, fmt.Errorf("end the session of miner %s: %w", r.ID, gone))
 	}
 	// A sender that is blocked by the miner ends when this handler has; any other is awaited.
@@ -159,6 +152,19 @@ func (s *Service) hold(ctx context.Context, st stream, frames <-chan *coordinato
 		return nil
 	}
 	return err
+}
+
+// converse welcomes the miner and talks until either side ends it; the channel is closed when the sender
+// has ended.
+func (s *Service) converse(ctx context.Context, st stream, frames <-chan *coordinatorv1.ConnectRequest, t *talk) (sent <-chan struct{}, why error) {
+	welcome := &coordinatorv1.SessionWelcome{SessionId: t.id, HeartbeatInterval: durationpb.New(s.config.Heartbeat), WantsProgress: s.deps.Ledger.PaysRunning()}
+	if err := st.Send(&coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_Welcome{Welcome: welcome}}); err != nil {
+		none := make(chan struct{})
+		close(none)
+		return none, fmt.Errorf("welcome miner %s: %w", t.miner, err)
+	}
+	sent = s.send(ctx, t.end, st, t.link)
+	return sent, t.run(ctx, frames)
 }
 
 // receive pumps the miner's frames into a channel until the stream ends.

@@ -51,6 +51,25 @@ func TestAMinerThatProvesItsKeyIsWelcome(t *testing.T) {
 	})
 }
 
+// Of two sessions that a miner opens one after the other the later one must count.
+func TestAMinerIsWelcomedWhenItsSessionCounts(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		w.dispatcher.held = make(chan struct{})
+		c := w.dial()
+		c.hello()
+		c.prove([]byte(aitbc.PlaintextBinding), nil)
+		welcomed := make(chan error, 1)
+		go func() {
+			_, err := c.Recv()
+			welcomed <- err
+		}()
+		synctest.Wait()
+		require.Empty(t, welcomed)
+		close(w.dispatcher.held)
+		require.NoError(t, <-welcomed)
+	})
+}
+
 func TestAProofThatDoesNotHoldIsRefused(t *testing.T) {
 	cases := map[string]struct {
 		edit   func(*aitbc.SessionChallenge)

@@ -22,6 +22,7 @@ import (
 // talk is an open session.
 type talk struct {
 	service *Service
+	id      string // for logs
 	miner   aitbc.AccountID
 	number  uint64
 	link    *link

@@ -47,6 +47,7 @@ type fakeDispatcher struct {
 	answer   job.Job
 	refusal  error
 	stateErr error
+	held     chan struct{} // while it is not nil, MinerConnected waits for its end
 }
 
 func (d *fakeDispatcher) note(call string) (job.Job, error) {
@@ -57,6 +58,9 @@ func (d *fakeDispatcher) note(call string) (job.Job, error) {
 }
 
 func (d *fakeDispatcher) MinerConnected(r dispatch.Registration) uint64 {
+	if d.held != nil {
+		<-d.held
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sessions = append(d.sessions, r)
