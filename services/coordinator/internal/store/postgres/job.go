@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"fmt"
-	"reflect"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -135,59 +133,6 @@ func splitAccounts(b []byte) ([]aitbc.AccountID, error) {
 		accounts = append(accounts, aitbc.AccountID(b[:size]))
 	}
 	return accounts, nil
-}
-
-// asStored gives a job as it would come back from its rows, so that a job in memory is one from the
-// database.
-func asStored(j job.Job) job.Job {
-	j.Order.JobID = j.ID
-	for _, b := range []*[]byte{&j.OrderSignature, &j.ClientKey, &j.LeaseSignature} {
-		*b = octets(*b)
-	}
-	if len(j.Excluded) == 0 {
-		j.Excluded = nil
-	}
-	j.SubmittedAt, j.QueuedAt, j.LeasedAt = moment(j.SubmittedAt), moment(j.QueuedAt), moment(j.LeasedAt)
-	j.StartedAt, j.StopBy, j.CompletedAt = moment(j.StartedAt), moment(j.StopBy), moment(j.CompletedAt)
-	j.QueueTimeout, j.TotalTimeout = j.QueueTimeout.Truncate(time.Microsecond), j.TotalTimeout.Truncate(time.Microsecond)
-	if j.Completion != nil {
-		c := *j.Completion
-		c.Signature, c.MinerKey, c.AcceptanceSignature = octets(c.Signature), octets(c.MinerKey), octets(c.AcceptanceSignature)
-		c.At = moment(c.At)
-		j.Completion = &c
-	}
-	if j.Settlement != nil {
-		s := *j.Settlement
-		s.BlockTime, s.RefundFinalAt = moment(s.BlockTime), moment(s.RefundFinalAt)
-		j.Settlement = &s
-	}
-	return j
-}
-
-// moved gives a job after an update: what may change is taken from to, the rest stays.
-func moved(from, to job.Job) (job.Job, error) {
-	j := from
-	j.Shard, j.Phase, j.Outcome, j.Failure = to.Shard, to.Phase, to.Outcome, to.Failure
-	j.Attempt, j.Miner, j.ModelDigest = to.Attempt, to.Miner, to.ModelDigest
-	j.LeaseIssuedUS, j.LeaseSignature, j.Excluded = to.LeaseIssuedUS, to.LeaseSignature, to.Excluded
-	j.QueuedAt, j.LeasedAt, j.StartedAt = to.QueuedAt, to.LeasedAt, to.StartedAt
-	j.StopBy, j.CompletedAt, j.EscrowTx = to.StopBy, to.CompletedAt, to.EscrowTx
-	if from.Completion == nil {
-		j.Completion = to.Completion
-	}
-	if from.Settlement == nil {
-		j.Settlement = to.Settlement
-	}
-	j = asStored(j)
-	switch {
-	case from.Completion != nil && to.Completion == nil, from.Settlement != nil && to.Settlement == nil:
-		return job.Job{}, fmt.Errorf("what was accepted and settled stays")
-	case from.Phase == job.Done && !reflect.DeepEqual(from, j):
-		return job.Job{}, fmt.Errorf("a job that is done stays as it is")
-	case to.Attempt < from.Attempt:
-		return job.Job{}, fmt.Errorf("attempts count up, not from %d to %d", from.Attempt, to.Attempt)
-	}
-	return j, nil
 }
 
 // fits refuses what the tables have no column for.

@@ -84,7 +84,7 @@ func (t *tx) PutRequest(client aitbc.AccountID, requestID string, r store.Reques
 		before, err = t.request(requestKey{client, requestID})
 	}
 	if err == nil {
-		r.ExpiresAt = moment(r.ExpiresAt)
+		r.ExpiresAt = store.Moment(r.ExpiresAt)
 		if !before.changed {
 			t.put = append(t.put, requestKey{client, requestID})
 		}

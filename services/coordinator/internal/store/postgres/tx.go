@@ -223,7 +223,7 @@ func (t *tx) Job(id aitbc.JobID) (job.Job, error) {
 
 // InsertJob implements store.Tx.
 func (t *tx) InsertJob(j job.Job, p job.Payload) error {
-	if err := t.insertJob(asStored(j), p); err != nil {
+	if err := t.insertJob(store.AsStored(j), p); err != nil {
 		return fmt.Errorf("insert job %s: %w", j.ID, err)
 	}
 	return nil
@@ -265,7 +265,7 @@ func (t *tx) updateJob(j job.Job) error {
 	if err != nil {
 		return err
 	}
-	next, err := moved(e.job, j)
+	next, err := store.Updated(e.job, j)
 	if err != nil {
 		return err
 	}

@@ -32,14 +32,6 @@ func instant(t time.Time) pgtype.Int8 {
 	return pgtype.Int8{Int64: t.UnixMicro(), Valid: true}
 }
 
-// moment gives a time as it comes back from a column.
-func moment(t time.Time) time.Time {
-	if t.IsZero() {
-		return time.Time{}
-	}
-	return time.UnixMicro(t.UnixMicro()).UTC()
-}
-
 // optional gives a byte string's column value, NULL when all its bytes are zero.
 func optional(b []byte) []byte {
 	for _, c := range b {
@@ -48,14 +40,6 @@ func optional(b []byte) []byte {
 		}
 	}
 	return nil
-}
-
-// octets gives a byte string's column value, whose bytes may all be zero.
-func octets(b []byte) []byte {
-	if len(b) == 0 {
-		return nil
-	}
-	return b
 }
 
 func notNull(b []byte) []byte {

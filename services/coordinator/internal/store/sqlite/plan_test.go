@@ -14,7 +14,7 @@ func TestNoQueryScans(t *testing.T) {
 	st := mustOpen(t)
 	for name, query := range map[string]string{
 		"a job": selectJob, "jobs of a client": selectJobsOfClient, "jobs of a client by status": selectJobsOfClientByStatus,
-		"live jobs": selectLive, "the outbox": selectOutbox, "expired requests": forgetRequests,
+		"live jobs": selectLive, "the outbox": selectOutbox, "expired requests": forgetRequests, "first expiry": selectFirstExpiry,
 	} {
 		t.Run(name, func(t *testing.T) {
 			plan := explain(t, st, query)

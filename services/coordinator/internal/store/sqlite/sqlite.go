@@ -17,8 +17,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
+	aitbc "github.com/aitbc/aitbc/clients/go"
+	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
 )
 
@@ -30,6 +33,9 @@ const (
 	busyTimeout = 5 * time.Second
 	// cacheKiB is each connection's page cache.
 	cacheKiB = 8192
+	// cachedJobs is how many live jobs are kept in memory for the next change of each; about a kilobyte
+	// each.
+	cachedJobs = 16384
 )
 
 // Store is a store in one file.
@@ -45,6 +51,10 @@ type Store struct {
 	// conn is the one connection that writes, writing its statements.
 	conn    *sql.Conn
 	writing *statements
+	// committed holds live jobs as they were committed last.
+	committed *simplelru.LRU[aitbc.JobID, job.Job]
+	// firstExpiry is no later than when the first idempotency key expires, in microseconds; 0: not known.
+	firstExpiry int64
 }
 
 var _ store.Store = (*Store)(nil)
@@ -82,6 +92,9 @@ func open(ctx context.Context, path string) (_ *Store, err error) {
 		return nil, err
 	}
 	s.writing = newStatements(s.conn)
+	if s.committed, err = simplelru.NewLRU[aitbc.JobID, job.Job](cachedJobs, nil); err != nil {
+		return nil, err
+	}
 	if err := s.migrate(ctx); err != nil {
 		return nil, err
 	}
@@ -137,7 +150,7 @@ func (s *Store) update(ctx context.Context, fn func(*tx) error) (err error) {
 		return fmt.Errorf("begin: %w", err)
 	}
 	// The driver starts a goroutine per statement to watch a context that can end.
-	t := &tx{ctx: context.WithoutCancel(ctx), statements: s.writing}
+	t := &tx{ctx: context.WithoutCancel(ctx), statements: s.writing, store: s, jobs: map[aitbc.JobID]job.Job{}}
 	if _, err := t.exec(`BEGIN IMMEDIATE`); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
@@ -145,6 +158,10 @@ func (s *Store) update(ctx context.Context, fn func(*tx) error) (err error) {
 	defer func() {
 		if !committed { // also when fn panics; SQLite may have rolled back by itself, so its error says nothing
 			_, _ = t.exec(`ROLLBACK`)
+			for id := range t.jobs {
+				s.committed.Remove(id) // whatever became of the commit
+			}
+			s.firstExpiry = 0
 		}
 	}()
 	if err := fn(t); err != nil {
@@ -157,6 +174,7 @@ func (s *Store) update(ctx context.Context, fn func(*tx) error) (err error) {
 		return fmt.Errorf("commit: %w", err)
 	}
 	committed = true
+	t.remember()
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"modernc.org/sqlite"
@@ -21,6 +22,9 @@ import (
 type tx struct {
 	ctx        context.Context
 	statements *statements
+	store      *Store
+	// jobs are those that this transaction has read or written, as they are in it.
+	jobs map[aitbc.JobID]job.Job
 }
 
 var _ store.Tx = (*tx)(nil)
@@ -87,8 +91,36 @@ const selectJob = `SELECT ` + jobColumns + `
 // Preload implements store.Tx. The rows are in this process already.
 func (*tx) Preload(...aitbc.JobID) error { return nil }
 
+// known gives a job as it is in this transaction, if that needs no reading. Nobody else writes jobs.
+func (t *tx) known(id aitbc.JobID) (job.Job, bool) {
+	if j, there := t.jobs[id]; there {
+		return j, true
+	}
+	return t.store.committed.Get(id)
+}
+
+// forget has a job read again when it is asked for.
+func (t *tx) forget(id aitbc.JobID) {
+	delete(t.jobs, id)
+	t.store.committed.Remove(id)
+}
+
+// remember is called after the commit: the next change of each live job need not read it.
+func (t *tx) remember() {
+	for id, j := range t.jobs {
+		if j.Phase == job.Done {
+			t.store.committed.Remove(id)
+		} else {
+			t.store.committed.Add(id, j)
+		}
+	}
+}
+
 // Job implements store.Tx.
 func (t *tx) Job(id aitbc.JobID) (j job.Job, err error) {
+	if j, known := t.known(id); known {
+		return j, nil
+	}
 	err = t.one(func(row scanner) (err error) {
 		j, err = scanJob(row)
 		return err
@@ -96,6 +128,7 @@ func (t *tx) Job(id aitbc.JobID) (j job.Job, err error) {
 	if err != nil {
 		return job.Job{}, fmt.Errorf("read job %s: %w", id, err)
 	}
+	t.jobs[id] = j
 	return j, nil
 }
 
@@ -118,29 +151,39 @@ func (t *tx) InsertJob(j job.Job, p job.Payload) error {
 		j.ID[:], p.Prompt, string(options)); err != nil {
 		return fmt.Errorf("insert job %s: its payload: %w", j.ID, err)
 	}
-	if err := t.putParts(&j); err != nil {
+	if err := t.putParts(&j, false); err != nil {
 		return fmt.Errorf("insert job %s: %w", j.ID, err)
 	}
+	t.jobs[j.ID] = store.AsStored(j)
 	return nil
 }
 
 // UpdateJob implements store.Tx.
 func (t *tx) UpdateJob(j job.Job) error {
+	before, known := t.known(j.ID)
+	t.forget(j.ID) // until it is written
 	n, err := t.changed(updateJob, stateValues(&j)...)
 	if err == nil && n == 0 {
 		err = store.ErrNotFound
 	}
 	if err == nil {
-		err = t.putParts(&j)
+		err = t.putParts(&j, known && before.Completion != nil)
 	}
 	if err != nil {
 		return fmt.Errorf("update job %s to %s/%s: %w", j.ID, j.Status(), j.Phase, err)
 	}
+	if known {
+		// What Updated refuses and the tables did not is read again.
+		if after, err := store.Updated(before, j); err == nil {
+			t.jobs[j.ID] = after
+		}
+	}
 	return nil
 }
 
-func (t *tx) putParts(j *job.Job) error {
-	if j.Completion != nil {
+// putParts writes what a job's row does not have; has says that its completion is there.
+func (t *tx) putParts(j *job.Job, has bool) error {
+	if j.Completion != nil && !has {
 		if _, err := t.exec(insertCompletion, completionValues(&j.ID, j.Completion)...); err != nil {
 			return fmt.Errorf("its completion: %w", err)
 		}
@@ -212,6 +255,9 @@ func (t *tx) PutRequest(client aitbc.AccountID, requestID string, r store.Reques
 	if err != nil {
 		return fmt.Errorf("put request %q: %w", requestID, err)
 	}
+	if known := &t.store.firstExpiry; *known != 0 {
+		*known = min(*known, required(r.ExpiresAt))
+	}
 	return nil
 }
 
@@ -219,9 +265,19 @@ const forgetRequests = `
 	DELETE FROM requests WHERE (client, request_id) IN (
 		SELECT client, request_id FROM requests WHERE expires_us <= ? ORDER BY expires_us LIMIT ?)`
 
-// ForgetRequests implements store.Tx.
+const selectFirstExpiry = `SELECT coalesce((SELECT expires_us FROM requests WHERE expires_us > 0 ORDER BY expires_us LIMIT 1), ?)`
+
+// ForgetRequests implements store.Tx. It asks the table only when there may be something to forget.
 func (t *tx) ForgetRequests(now time.Time, limit int) error {
-	if _, err := t.exec(forgetRequests, required(now), limit); err != nil {
+	first := &t.store.firstExpiry
+	if *first > required(now) {
+		return nil
+	}
+	_, err := t.exec(forgetRequests, required(now), limit)
+	if err == nil {
+		err = t.one(func(row scanner) error { return row.Scan(first) }, selectFirstExpiry, int64(math.MaxInt64))
+	}
+	if err != nil {
 		return fmt.Errorf("forget requests: %w", err)
 	}
 	return nil
