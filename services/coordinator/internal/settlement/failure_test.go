@@ -221,6 +221,19 @@ func TestReceiptThatTheLedgerRefusesEndsAtTheDeadline(t *testing.T) {
 	})
 }
 
+func TestACommitThatBecomesVisibleLateIsFoundWithinSeconds(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		late := w.owe(t, job.SubmitJob)
+		w.book.Withhold(late, true)
+		w.start(t)
+		early := w.owe(t, job.SubmitJob)
+		w.await(t, "the one behind it", func() bool { return w.book.Job(early).Phase == job.Queued })
+		w.book.Withhold(late, false)
+		elapse(5 * time.Second) // far less than a sweep takes to come
+		require.Equal(t, job.Queued, w.book.Job(late).Phase)
+	})
+}
+
 func TestRefundNeverOvertakesItsEscrow(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		j := w.cast.Job(t, w.chain.Now())

@@ -25,6 +25,10 @@ const (
 	idleLook = time.Second
 	// storeTimeout bounds a read of the outbox.
 	storeTimeout = 30 * time.Second
+	// glanceEvery is how often an outbox that is one page at most is read from its start: the commits of
+	// several replicas become visible in another order than their numbers, and one that came late is behind
+	// the cursor.
+	glanceEvery = 2 * time.Second
 	// clockLag is by how much the ledger's clock, as seen here when a run begins, may lag behind
 	// what the run before had seen.
 	clockLag = 30 * time.Second
@@ -44,8 +48,13 @@ type sender struct {
 	*Chain
 	// cursor is the last sequence number that was loaded.
 	cursor int64
+	// high is the highest number that was ever loaded: what is found below it may have been sent before.
+	high int64
 	// more says that the outbox may hold something behind the cursor.
 	more bool
+	// shallow: all of it was one page, when it was last read from its start; glanced is when that began.
+	shallow bool
+	glanced time.Time
 	// swept is when reading the outbox from its start began last.
 	swept time.Time
 	// rereading says that what is loaded may have been sent before, by this run or an earlier one:
@@ -120,14 +129,20 @@ func (s *sender) step(ctx context.Context) error {
 
 // load reads on in the outbox while there is room, and from its start when a sweep is due.
 func (s *sender) load(ctx context.Context, head ledger.Head) error {
-	if now := time.Now(); now.Sub(s.swept) >= s.config.SweepEvery {
+	switch now := time.Now(); {
+	case now.Sub(s.swept) >= s.config.SweepEvery:
 		s.cursor, s.more, s.rereading, s.swept = 0, true, true, now
+	case s.shallow && !s.rereading && now.Sub(s.glanced) >= glanceEvery:
+		s.cursor, s.more, s.glanced = 0, true, now
 	}
 	for s.more && s.mirror.room() {
-		page := 2 * s.config.MaxMessages
+		page, first := 2*s.config.MaxMessages, s.cursor == 0
 		n, err := s.loadPage(ctx, head, page)
 		if err != nil {
 			return err
+		}
+		if first {
+			s.shallow = n < page
 		}
 		if n < page {
 			s.more, s.rereading = false, false
@@ -146,7 +161,8 @@ func (s *sender) loadPage(ctx context.Context, head ledger.Head, page int) (int,
 		return 0, fmt.Errorf("read outbox: %w", err)
 	}
 	for _, o := range owed {
-		s.cursor = o.Seq
+		passed := o.Seq <= s.high
+		s.cursor, s.high = o.Seq, max(s.high, o.Seq)
 		if s.mirror.has(key{o.Job.ID, o.Kind}) {
 			continue
 		}
@@ -155,7 +171,7 @@ func (s *sender) loadPage(ctx context.Context, head ledger.Head, page int) (int,
 			s.deps.Log.ErrorContext(ctx, "message cannot be sent", obs.KeyJobID, o.Job.ID.String(), obs.KeyError, err)
 			continue
 		}
-		if s.rereading {
+		if s.rereading || passed {
 			e.loose = head.LedgerTime.Add(s.config.TxLife + clockLag)
 		}
 		s.mirror.add(e)

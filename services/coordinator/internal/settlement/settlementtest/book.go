@@ -29,6 +29,7 @@ type Book struct {
 	sizes    []int
 	refusals []error
 	spurned  map[aitbc.JobID]bool
+	withheld map[aitbc.JobID]bool
 	settling func()
 }
 
@@ -43,7 +44,7 @@ func NewBook() *Book {
 		jobs:    make(map[aitbc.JobID]job.Job),
 		applied: make(map[aitbc.JobID][]job.Outcome),
 		changed: make(chan struct{}),
-		spurned: make(map[aitbc.JobID]bool),
+		spurned: make(map[aitbc.JobID]bool), withheld: make(map[aitbc.JobID]bool),
 	}
 }
 
@@ -78,6 +79,14 @@ func (b *Book) Spurn(id aitbc.JobID, spurned bool) {
 	b.spurned[id] = spurned
 }
 
+// Withhold keeps what a job owes out of sight, or no longer: as if the commit of another replica had its
+// number and were not visible yet.
+func (b *Book) Withhold(id aitbc.JobID, withheld bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.withheld[id] = withheld
+}
+
 // Settling sets what is called before each Settle.
 func (b *Book) Settling(f func()) {
 	b.mu.Lock()
@@ -91,7 +100,7 @@ func (b *Book) Outbox(ctx context.Context, after int64, limit int) ([]store.Owed
 	defer b.mu.Unlock()
 	var page []store.Owed
 	for _, o := range b.owed {
-		if o.Seq > after && len(page) < limit {
+		if o.Seq > after && len(page) < limit && !b.withheld[o.Job.ID] {
 			o.Job = b.jobs[o.Job.ID]
 			page = append(page, o)
 		}
