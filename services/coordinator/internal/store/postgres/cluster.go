@@ -29,6 +29,17 @@ const (
 	removeSilent = `
 	DELETE FROM replicas WHERE id IN (SELECT id FROM replicas WHERE expires_at < clock_timestamp() AND id <> $1 FOR UPDATE SKIP LOCKED)`
 
+	// A shard whose replica is gone and that has no jobs is nobody's: each replica that comes makes one of its
+	// own, and without this they would grow in number for ever. The last stays, so that no number is used
+	// twice. Jobs wait, or a miner has them, or the ledger is owed something of them.
+	dropEmpty = `
+	DELETE FROM duties d
+	WHERE d.id > 0 AND d.id < (SELECT max(id) FROM duties)
+		AND NOT EXISTS (SELECT FROM replicas r WHERE r.id = d.holder)
+		AND NOT EXISTS (SELECT FROM live_jobs l WHERE l.shard = d.id AND l.phase = 'queued')
+		AND NOT EXISTS (SELECT FROM live_jobs l WHERE l.shard = d.id AND l.phase IN ('leased', 'running', 'unknown'))
+		AND NOT EXISTS (SELECT FROM outbox o JOIN live_jobs l ON l.id = o.job_id WHERE l.shard = d.id)`
+
 	takeDuties = `
 	UPDATE duties SET holder = $1, term = term + 1 WHERE id IN (
 		SELECT d.id FROM duties d WHERE NOT EXISTS (SELECT FROM replicas r WHERE r.id = d.holder) FOR UPDATE SKIP LOCKED)`
@@ -55,7 +66,7 @@ func (s *Store) Join(ctx context.Context, r store.Replica, lifetime time.Duratio
 		if err := tx.QueryRow(ctx, insertReplica, []byte(r.Name), r.Address, optional(r.CertHash[:]), lifetime).Scan(&r.ID); err != nil {
 			return err
 		}
-		if err := takeOver(ctx, tx, r.ID); err != nil {
+		if err := takeOver(ctx, tx, r.ID, true); err != nil {
 			return err
 		}
 		var has bool
@@ -77,10 +88,15 @@ func (s *Store) Join(ctx context.Context, r store.Replica, lifetime time.Duratio
 	return m, nil
 }
 
-// takeOver removes the replicas that were silent for too long and takes what nobody holds.
-func takeOver(ctx context.Context, tx pgx.Tx, self int64) error {
+// takeOver removes the replicas that were silent for too long and takes what nobody holds and is worth it.
+func takeOver(ctx context.Context, tx pgx.Tx, self int64, joins bool) error {
 	if _, err := tx.Exec(ctx, removeSilent, self); err != nil {
 		return err
+	}
+	if !joins { // one that comes is in need of a shard
+		if _, err := tx.Exec(ctx, dropEmpty); err != nil {
+			return err
+		}
 	}
 	_, err := tx.Exec(ctx, takeDuties, self)
 	return err
@@ -97,7 +113,7 @@ func (s *Store) Beat(ctx context.Context) (m store.Membership, err error) {
 		if renewed.RowsAffected() == 0 {
 			return store.ErrFenced
 		}
-		if err := takeOver(ctx, tx, self); err != nil {
+		if err := takeOver(ctx, tx, self, false); err != nil {
 			return err
 		}
 		m, err = membership(ctx, tx, self)

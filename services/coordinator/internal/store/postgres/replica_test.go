@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -214,4 +215,47 @@ func TestReplicasThatGetTheSameRequestMakeOneJob(t *testing.T) {
 	live, err := stores[0].Live(t.Context(), aitbc.JobID{}, 999)
 	require.NoError(t, err)
 	require.Len(t, live, 20)
+}
+
+// TestAShardWithoutJobsEndsWithItsReplica: else each restart would leave one behind.
+func TestAShardWithoutJobsEndsWithItsReplica(t *testing.T) {
+	t.Parallel()
+	address := postgrestest.Start(t)
+	join := func(name string) (*postgres.Store, []int32) {
+		st := openStore(t, address)
+		m, err := st.Join(t.Context(), store.Replica{Name: name, Address: name}, time.Hour)
+		require.NoError(t, err)
+		return st, m.Duties
+	}
+	stays, duties := join("stays")
+	require.Equal(t, []int32{store.Settling, 1}, duties)
+	held := func() []int32 {
+		m, err := stays.Beat(t.Context())
+		require.NoError(t, err)
+		return m.Duties
+	}
+	for n, phase := range []job.Phase{"", job.Queued, job.Leased, job.Escrowing} {
+		leaves, duties := join(fmt.Sprintf("leaves %d", n))
+		shard := duties[0]
+		_, next := join(fmt.Sprintf("last %d", n)) // the last shard stays in any case
+		require.Greater(t, next[0], shard, "a number is never used twice")
+		if phase != "" {
+			j := job.Job{
+				ID: aitbc.JobID{byte(n)}, Order: aitbc.Order{Client: aitbc.AccountID{1}}, Phase: job.Escrowing, MaxAttempts: 3, Shard: shard,
+				SubmittedAt: now(), Model: "tiny:latest", QueueTimeout: time.Hour, TotalTimeout: time.Hour,
+			}
+			require.NoError(t, leaves.Update(t.Context(), func(tx store.Tx) error {
+				return errors.Join(tx.InsertJob(j, job.Payload{}), tx.Owe(j.ID, job.SubmitJob))
+			}))
+			if phase != job.Escrowing {
+				require.NoError(t, leaves.Update(t.Context(), func(tx store.Tx) error { return tx.Paid(j.ID, job.SubmitJob) }))
+				require.NoError(t, step(t, leaves, j.ID, escrowed))
+			}
+			if phase == job.Leased {
+				require.NoError(t, step(t, leaves, j.ID, leasedTo(5)))
+			}
+		}
+		require.NoError(t, leaves.Leave(t.Context()))
+		require.Equal(t, phase != "", slices.Contains(held(), shard), "with a job: %q", phase)
+	}
 }

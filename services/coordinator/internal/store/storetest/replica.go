@@ -196,7 +196,11 @@ func testReplicas(t *testing.T, db Database) {
 		return st, m
 	}
 	insert := func(n int) func(store.Tx) error {
-		return func(tx store.Tx) error { return tx.InsertJob(newJob(n, accountOf(1)), job.Payload{}) }
+		return func(tx store.Tx) error { // in a shard that is not empty then
+			j := waitingJob(n, accountOf(1))
+			j.Shard = int32(n)
+			return tx.InsertJob(j, job.Payload{})
+		}
 	}
 	first, one := join("one", lifetime)
 	second, two := join("two", lifetime)
