@@ -30,6 +30,24 @@ func receiptCommand(t *testing.T, n *network.Network, args ...string) output {
 	return execute(t, environment, filepath.Join(programs, "aitbc"), append([]string{"receipt"}, args...)...)
 }
 
+// receipt runs `aitbc receipt` as receiptCommand does, and records it. Folders are not shown.
+func (r *recording) receipt(n *network.Network, args ...string) output {
+	r.t.Helper()
+	shown := make([]string, len(args))
+	for i, arg := range args {
+		shown[i] = filepath.Base(arg)
+	}
+	r.line("$", "aitbc receipt "+strings.Join(shown, " "))
+	out := receiptCommand(r.t, n, args...)
+	for text := range strings.Lines(out.Stdout + out.Stderr) {
+		for _, arg := range args {
+			text = strings.ReplaceAll(text, arg, filepath.Base(arg))
+		}
+		r.line("|", strings.TrimSuffix(text, "\n"))
+	}
+	return out
+}
+
 // blockHash is what CometBFT's own RPC says of a height: where a verifier would take it from.
 func blockHash(t *testing.T, n *network.Network, height int64) string {
 	t.Helper()
@@ -80,7 +98,8 @@ func TestAReceiptIsProvenRefreshedAndCheckedOffline(t *testing.T) {
 	id := completeOne(t, n)
 	first, second := filepath.Join(t.TempDir(), "first.json"), filepath.Join(t.TempDir(), "second.json")
 
-	exported := receiptCommand(t, n, "export", id, "-o", first)
+	r := newRecording(t, "receipt", "TestAReceiptIsProvenRefreshedAndCheckedOffline")
+	exported := r.receipt(n, "export", id, "-o", first)
 	require.Zero(t, exported.Code, exported.Stderr)
 	early := verified(t, n, first, "")
 	require.Equal(t, id, early.JobID)
@@ -101,11 +120,14 @@ func TestAReceiptIsProvenRefreshedAndCheckedOffline(t *testing.T) {
 	secondHash := blockHash(t, n, late.BlockHeight)
 	verified(t, n, second, secondHash)
 	require.Equal(t, 9, receiptCommand(t, n, "verify", second, "--block-hash", firstHash).Code)
-	online := receiptCommand(t, n, "verify", id, "--block-hash", firstHash)
+	r.note("block " + strconv.FormatInt(early.BlockHeight, 10) + " has the hash " + firstHash + ", by any node of the ledger")
+	online := r.receipt(n, "verify", id, "--block-hash", firstHash)
 	require.Zero(t, online.Code, online.Stderr)
 	require.Contains(t, online.Stdout, "Chain: checked")
 
 	require.NoError(t, n.Stop())
+	r.note("the whole network is stopped")
+	require.Zero(t, r.receipt(n, "verify", first, "--block-hash", firstHash).Code)
 	verified(t, n, first, firstHash)
 	verified(t, n, second, secondHash)
 	require.Equal(t, 8, receiptCommand(t, n, "refresh", second).Code, "there is nobody to ask")
@@ -118,4 +140,10 @@ func TestAReceiptIsProvenRefreshedAndCheckedOffline(t *testing.T) {
 		require.Equal(t, 9, refused.Code, "byte %d", at)
 		require.Contains(t, refused.Stderr, "the receipt does not check: ")
 	}
+	flipped := append([]byte{}, content...)
+	flipped[len(flipped)/2] ^= 1
+	require.NoError(t, os.WriteFile(changed, flipped, 0o600))
+	r.note("changed.json is first.json with one bit flipped")
+	require.Equal(t, 9, r.receipt(n, "verify", changed, "--block-hash", firstHash).Code)
+	r.save()
 }
