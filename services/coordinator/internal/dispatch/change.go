@@ -26,8 +26,10 @@ type change struct {
 	takes bool
 	// lost says that another replica has said that it took the job.
 	lost bool
-	// reported says that the miner itself ended its attempt, so it need not be told.
+	// reported says that the miner itself ended its attempt, so it need not be told; attempt is its number,
+	// where that is known before the step.
 	reported bool
+	attempt  uint32
 	// entry is the job's in memory, pinned while the change is under way; nil: the job is new.
 	entry *entry
 
@@ -182,6 +184,9 @@ func (d *Dispatcher) committed(ctx context.Context, changes []*change) {
 		}
 		if c.found || c.moved {
 			d.apply(now, c)
+		}
+		if e != nil && c.refused != nil {
+			e.forgetTold(c)
 		}
 		if e != nil {
 			d.dropBlank(c.id, e)

@@ -45,8 +45,18 @@ type entry struct {
 	progress *progress
 	// asideUntil is until when the job is left alone, since the store failed it; zero: it is not.
 	asideUntil time.Time
+	// told is the attempt whose end its miner has reported, in a change under way: memory may hear first of
+	// what came after that.
+	told uint32
 	// graceUntil is until when the lease waits for its miner's stream; zero: the stream is here.
 	graceUntil time.Time
+}
+
+// forgetTold ends that a change which came to nothing has told of the end of its attempt.
+func (e *entry) forgetTold(c *change) {
+	if c.reported && e.told == c.attempt {
+		e.told = 0
+	}
 }
 
 func (e *entry) leaseID() string { return e.job.ID.LeaseID(e.job.Attempt) }
@@ -162,7 +172,7 @@ func (d *Dispatcher) apply(now time.Time, c *change) {
 	}
 	kept := before.HasLease() && j.HasLease() && before.Attempt == j.Attempt
 	if before.HasLease() && !kept {
-		d.endLease(now, e, before, c.reported)
+		d.endLease(now, e, before, c.reported || e.told == before.Attempt)
 	}
 	if j.HasLease() && !kept {
 		d.takeLease(e)

@@ -148,3 +148,60 @@ func TestADecisionThatWasNotCarriedOutIsMadeAgain(t *testing.T) {
 	require.Equal(t, first[0].Job, again[0].Job)
 	require.Equal(t, first[0].Miner, again[0].Miner) // how it was chosen is partly chance
 }
+
+// toldLink notes what it is told to stop.
+type toldLink struct {
+	deafLink
+	revoked *[]string
+}
+
+func (l toldLink) Revoke(lease string, _ coordinatorv1.ErrorReason, _ bool) {
+	*l.revoked = append(*l.revoked, lease)
+}
+
+// TestAMinerThatReportedAResultIsNotToldToStop: memory may hear of the settlement before it hears of the
+// result. One whose lease ended otherwise is told.
+func TestAMinerThatReportedAResultIsNotToldToStop(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		reported bool
+		refused  error
+		revoked  int
+	}{
+		"reported":                   {reported: true},
+		"not reported":               {revoked: 1},
+		"reported, which is refused": {reported: true, refused: job.ErrLeaseNotHeld, revoked: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, e := inMemory(t)
+			var revoked []string
+			id := aitbc.AccountID{1}
+			d.MinerConnected(Registration{ID: id, Link: toldLink{revoked: &revoked}})
+			d.miners[id].spoken = true
+			leased := job.Job{ID: aitbc.JobID{1}, Shard: 1, Phase: job.Running, Attempt: 1, MaxAttempts: 3, Miner: id, LeasedAt: epoch, StartedAt: epoch, TotalTimeout: time.Hour, SubmittedAt: epoch}
+			leased.Order.ExecutionLimitUS = time.Hour.Microseconds()
+			d.apply(epoch, &change{id: leased.ID, job: leased, number: 1})
+			require.Same(t, e, d.live[leased.ID])
+			accepted := leased
+			accepted.Phase, accepted.Outcome, accepted.Completion = job.Settling, job.StatusCompleted, &job.Completion{}
+			settled := accepted
+			settled.Phase = job.Done
+			result := &change{id: leased.ID, reported: test.reported, attempt: 1, found: true, moved: true, before: leased, job: accepted, number: 2, refused: test.refused}
+			if test.refused != nil {
+				result.job, result.moved = leased, false
+			}
+			settlement := &change{id: leased.ID, found: true, moved: true, before: accepted, job: settled, number: 3}
+			d.pinAll([]*change{result, settlement})
+			if test.refused != nil {
+				d.committed(t.Context(), []*change{result})
+				d.committed(t.Context(), []*change{settlement})
+			} else {
+				d.committed(t.Context(), []*change{settlement})
+				d.committed(t.Context(), []*change{result})
+			}
+			require.Len(t, revoked, test.revoked)
+			require.Empty(t, d.live)
+		})
+	}
+}

@@ -92,6 +92,9 @@ func (d *Dispatcher) pinAll(changes []*change) {
 	defer d.mu.Unlock()
 	for _, c := range changes {
 		c.entry = d.pin(c.id)
+		if c.reported {
+			c.entry.told = c.attempt
+		}
 	}
 }
 
@@ -101,6 +104,7 @@ func (d *Dispatcher) unpinAll(changes []*change) {
 	defer d.mu.Unlock()
 	for _, c := range changes {
 		c.entry.pins--
+		c.entry.forgetTold(c)
 		d.dropBlank(c.id, c.entry)
 	}
 }
