@@ -104,7 +104,8 @@ func secondsText(d time.Duration) string {
 	if d == time.Second {
 		return "1 second"
 	}
-	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + " seconds"
+	// Of 4.69 s Seconds gives 4.6899999999999995.
+	return strconv.FormatFloat(float64(d.Milliseconds())/1000, 'f', -1, 64) + " seconds"
 }
 
 func isTerminal(w io.Writer) bool {

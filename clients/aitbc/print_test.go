@@ -15,6 +15,7 @@ import (
 func TestSecondsText(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{
+		4690 * time.Millisecond:    "4.69 seconds",
 		17 * time.Second:           "17 seconds",
 		17499 * time.Millisecond:   "17 seconds",
 		time.Second:                "1 second",
