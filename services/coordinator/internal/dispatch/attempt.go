@@ -83,7 +83,7 @@ func (d *Dispatcher) Fail(ctx context.Context, miner aitbc.AccountID, id aitbc.J
 func (d *Dispatcher) fail(ctx context.Context, miner aitbc.AccountID, id aitbc.JobID, attempt uint32, why job.Failure, reported bool) (job.Job, error) {
 	now := clock()
 	why = failureOf(why)
-	return d.do(ctx, &change{id: id, reported: reported, attempt: attempt, step: func(j job.Job) (job.Job, job.Message, error) {
+	return d.do(ctx, &change{id: id, reported: reported, ends: holding{miner, attempt}, step: func(j job.Job) (job.Job, job.Message, error) {
 		told := j.Outcome != ""
 		if why.Reason == coordinatorv1.ErrorReason_ERROR_REASON_CANCELLED && !told {
 			why.Reason = coordinatorv1.ErrorReason_ERROR_REASON_MINER_LOST // it gave the job up by itself
@@ -158,7 +158,7 @@ func (d *Dispatcher) complete(ctx context.Context, miner aitbc.AccountID, r Resu
 	}
 	completion.AcceptanceSignature = aitbc.Sign(d.deps.Operator, completion.Acceptance().SigningBytes())
 	overtaken := false
-	c := &change{id: j.ID, reported: reported, attempt: r.Attempt, step: func(current job.Job) (job.Job, job.Message, error) {
+	c := &change{id: j.ID, reported: reported, ends: holding{miner, r.Attempt}, step: func(current job.Job) (job.Job, job.Message, error) {
 		if overtaken = hasResultOf(current, miner, r.Attempt); overtaken {
 			return current, job.None, nil
 		}

@@ -26,10 +26,10 @@ type change struct {
 	takes bool
 	// lost says that another replica has said that it took the job.
 	lost bool
-	// reported says that the miner itself ended its attempt, so it need not be told; attempt is its number,
-	// where that is known before the step.
+	// reported says that the miner itself ended its attempt, so it need not be told; ends is which, where that
+	// is known before the step.
 	reported bool
-	attempt  uint32
+	ends     holding
 	// entry is the job's in memory, pinned while the change is under way; nil: the job is new.
 	entry *entry
 

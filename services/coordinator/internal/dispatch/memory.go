@@ -45,17 +45,23 @@ type entry struct {
 	progress *progress
 	// asideUntil is until when the job is left alone, since the store failed it; zero: it is not.
 	asideUntil time.Time
-	// told is the attempt whose end its miner has reported, in a change under way: memory may hear first of
-	// what came after that.
-	told uint32
+	// told is whose hold of the job has ended by its own word, in a change under way: memory may hear first
+	// of what came after that.
+	told holding
 	// graceUntil is until when the lease waits for its miner's stream; zero: the stream is here.
 	graceUntil time.Time
 }
 
+// holding is a miner's hold of a job: its lease.
+type holding struct {
+	miner   aitbc.AccountID
+	attempt uint32
+}
+
 // forgetTold ends that a change which came to nothing has told of the end of its attempt.
 func (e *entry) forgetTold(c *change) {
-	if c.reported && e.told == c.attempt {
-		e.told = 0
+	if c.reported && e.told == c.ends {
+		e.told = holding{}
 	}
 }
 
@@ -172,7 +178,7 @@ func (d *Dispatcher) apply(now time.Time, c *change) {
 	}
 	kept := before.HasLease() && j.HasLease() && before.Attempt == j.Attempt
 	if before.HasLease() && !kept {
-		d.endLease(now, e, before, c.reported || e.told == before.Attempt)
+		d.endLease(now, e, before, c.reported || e.told == holding{before.Miner, before.Attempt})
 	}
 	if j.HasLease() && !kept {
 		d.takeLease(e)

@@ -165,12 +165,14 @@ func TestAMinerThatReportedAResultIsNotToldToStop(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		reported bool
+		by       aitbc.AccountID
 		refused  error
 		revoked  int
 	}{
-		"reported":                   {reported: true},
+		"reported":                   {reported: true, by: aitbc.AccountID{1}},
+		"reported by another miner":  {reported: true, by: aitbc.AccountID{2}, revoked: 1},
 		"not reported":               {revoked: 1},
-		"reported, which is refused": {reported: true, refused: job.ErrLeaseNotHeld, revoked: 1},
+		"reported, which is refused": {reported: true, by: aitbc.AccountID{1}, refused: job.ErrLeaseNotHeld, revoked: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -187,7 +189,7 @@ func TestAMinerThatReportedAResultIsNotToldToStop(t *testing.T) {
 			accepted.Phase, accepted.Outcome, accepted.Completion = job.Settling, job.StatusCompleted, &job.Completion{}
 			settled := accepted
 			settled.Phase = job.Done
-			result := &change{id: leased.ID, reported: test.reported, attempt: 1, found: true, moved: true, before: leased, job: accepted, number: 2, refused: test.refused}
+			result := &change{id: leased.ID, reported: test.reported, ends: holding{test.by, 1}, found: true, moved: true, before: leased, job: accepted, number: 2, refused: test.refused}
 			if test.refused != nil {
 				result.job, result.moved = leased, false
 			}

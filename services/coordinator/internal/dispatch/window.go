@@ -93,7 +93,7 @@ func (d *Dispatcher) pinAll(changes []*change) {
 	for _, c := range changes {
 		c.entry = d.pin(c.id)
 		if c.reported {
-			c.entry.told = c.attempt
+			c.entry.told = c.ends
 		}
 	}
 }
