@@ -204,19 +204,11 @@ func (c Config) validatePulls(setting string, names []string) error {
 		switch {
 		case name == "" || strings.Contains(name, "://"):
 			faults = append(faults, fmt.Errorf("%s %q is no model's name: give one as `ollama list` shows it, without https://", setting, name))
-		case len(c.Models) > 0 && !slices.Contains(fullNames(c.Models), executor.FullName(name)):
+		case len(c.Models) > 0 && !slices.Contains(executor.FullNames(c.Models), executor.FullName(name)):
 			faults = append(faults, fmt.Errorf("%s %s is not among models, so it would never be offered: add it there too", setting, name))
 		}
 	}
 	return errors.Join(faults...)
-}
-
-func fullNames(names []string) []string {
-	full := make([]string, len(names))
-	for i, name := range names {
-		full[i] = executor.FullName(name)
-	}
-	return full
 }
 
 func (c Config) validateListen() error {

@@ -114,7 +114,7 @@ func checkEngine(ctx context.Context, cfg Config) []Check {
 	}
 	checks := []Check{c, checkModels(models, cfg)}
 	offered := slices.DeleteFunc(models, func(m executor.Model) bool {
-		return len(cfg.Models) > 0 && !slices.Contains(fullNames(cfg.Models), m.Name)
+		return len(cfg.Models) > 0 && !slices.Contains(executor.FullNames(cfg.Models), m.Name)
 	})
 	if cfg.MemoryReserve > 0 {
 		devices, _ := device.New().List(ctx) // checkDevices tells the error
@@ -131,12 +131,12 @@ func checkModels(models []executor.Model, cfg Config) Check {
 	for _, m := range models {
 		names = append(names, m.Name)
 	}
-	for _, name := range fullNames(slices.Concat(cfg.Models, cfg.Pull, cfg.Pullable)) {
+	for _, name := range executor.FullNames(slices.Concat(cfg.Models, cfg.Pull, cfg.Pullable)) {
 		switch {
 		case slices.Contains(names, name) || slices.Contains(slices.Concat(missing, pulled, pullable), name):
-		case slices.Contains(fullNames(cfg.Pull), name):
+		case slices.Contains(executor.FullNames(cfg.Pull), name):
 			pulled = append(pulled, name)
-		case slices.Contains(fullNames(cfg.Pullable), name):
+		case slices.Contains(executor.FullNames(cfg.Pullable), name):
 			pullable = append(pullable, name)
 		default:
 			missing = append(missing, name)

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/aitbc/aitbc/clients/go"
+	aitbc "github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 	"github.com/aitbc/aitbc/services/internal/crash"
 	"github.com/aitbc/aitbc/services/miner/internal/spool"

@@ -28,7 +28,7 @@ func (r *Runner) Pull(_ Operator, models []string) {
 		return
 	}
 	var wanted []string
-	for _, name := range fullNames(models) {
+	for _, name := range executor.FullNames(models) {
 		if slices.Contains(r.config.Pullable, name) {
 			wanted = append(wanted, name)
 		}

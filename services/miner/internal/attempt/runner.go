@@ -116,16 +116,8 @@ func New(config Config, deps Deps) *Runner {
 		ended:    newEnded(),
 		needs:    map[string]int64{},
 	}
-	r.config.Models, r.config.Pullable = fullNames(config.Models), fullNames(config.Pullable)
+	r.config.Models, r.config.Pullable = executor.FullNames(config.Models), executor.FullNames(config.Pullable)
 	return r
-}
-
-func fullNames(names []string) []string {
-	var full []string
-	for _, name := range names {
-		full = append(full, executor.FullName(name))
-	}
-	return full
 }
 
 // Run runs what is offered until ctx ends, and returns when every run has ended.

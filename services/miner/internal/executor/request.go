@@ -1,7 +1,6 @@
 package executor
 
 import (
-	"strings"
 	"time"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
@@ -12,8 +11,6 @@ const (
 	MaxText = 1 << 20
 	// DefaultNumPredict is the limit of the answer, in tokens, when the request sets none.
 	DefaultNumPredict = 500
-
-	defaultTag = ":latest"
 )
 
 // Request asks for one answer.
@@ -108,9 +105,13 @@ type Model struct {
 }
 
 // FullName gives a model's full name: without a tag the engine means "latest".
-func FullName(name string) string {
-	if strings.LastIndexByte(name, ':') > strings.LastIndexByte(name, '/') {
-		return name
+func FullName(name string) string { return aitbc.FullModelName(name) }
+
+// FullNames gives those of several.
+func FullNames(names []string) []string {
+	full := make([]string, len(names))
+	for i, name := range names {
+		full[i] = FullName(name)
 	}
-	return name + defaultTag
+	return full
 }
