@@ -32,6 +32,6 @@ func TestAMinerAsksAtATerminalForItsStake(t *testing.T) {
 
 	_, err := io.WriteString(p.keys, "\x03")
 	require.NoError(t, err)
-	require.NoError(t, p.command.Wait(), "it drains and leaves")
+	require.NoError(t, p.command.Wait(), "it drains and leaves: %s", p.screen.String())
 	requireConserved(t, n)
 }

@@ -32,12 +32,13 @@ func (p *terminal) Write(text []byte) (int, error) {
 	return p.screen.Write(text)
 }
 
-// onTerminal starts a command line on a terminal.
+// onTerminal starts a command line on a terminal. The shell that script asks becomes the program: some shells
+// stay beside it, and end by an interrupt that the program takes well.
 func onTerminal(t *testing.T, environment []string, line string) *terminal {
 	t.Helper()
 	script, err := debian.Program(t.Context(), "script", "bsdutils")
 	require.NoError(t, err)
-	p := &terminal{t: t, command: exec.CommandContext(t.Context(), script, "--quiet", "--return", "--echo", "always", "--command", line, "/dev/null")}
+	p := &terminal{t: t, command: exec.CommandContext(t.Context(), script, "--quiet", "--return", "--echo", "always", "--command", "exec "+line, "/dev/null")}
 	p.command.Env = append(os.Environ(), environment...)
 	p.command.Stdout = p
 	p.keys, err = p.command.StdinPipe()
