@@ -45,20 +45,8 @@ func TestRecordWhatNobodyCanKeep(t *testing.T) {
 	earned := v.balance(miner.id)
 	r.note(fmt.Sprintf("the client has %s, and has granted the operator nothing", v.balance(owner.id)))
 
-	// The first two are answered when the test says so. The third is not: its miner may get it before the
-	// coordinator is gone.
 	release := make(chan struct{})
-	engine.set(func(w http.ResponseWriter, req *http.Request, next http.Handler) {
-		if engine.generations.Load() > 2 {
-			hangs(w, req, next)
-			return
-		}
-		select {
-		case <-release:
-			next.ServeHTTP(w, req)
-		case <-req.Context().Done():
-		}
-	})
+	engine.set(answersTwo(engine, release))
 	submit := func(what string, life time.Duration, total time.Duration) aitbc.JobID {
 		submitted, err := sdk.Submit(t.Context(), aitbc.SubmitRequest{
 			Prompt: question, Model: "tiny", MaxPrice: price, OrderLife: life, SettleWithin: 2 * time.Second,
@@ -100,6 +88,22 @@ func TestRecordWhatNobodyCanKeep(t *testing.T) {
 	require.Equal(t, funds-paid, v.balance(owner.id))
 	r.note(fmt.Sprintf("the client has %s, the miner got %s", v.balance(owner.id), paid))
 	r.save()
+}
+
+// answersTwo is an engine that answers its first two generations once they are released, and no other: the
+// miner may get the third job before the coordinator is gone.
+func answersTwo(engine *faultyEngine, release <-chan struct{}) fault {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if engine.generations.Load() > 2 {
+			hangs(w, r, next)
+			return
+		}
+		select {
+		case <-release:
+			next.ServeHTTP(w, r)
+		case <-r.Context().Done():
+		}
+	}
 }
 
 // startClaimingSite starts a coordinator and a miner that asks the ledger itself whether it is paid.
