@@ -30,20 +30,27 @@ func (w *world) makeUnwritable(id aitbc.JobID) {
 
 // One job whose payload cannot be read keeps no other from being handed out, and times out itself.
 func TestOneUnreadablePayloadDoesNotHoldUpOthers(t *testing.T) {
-	inWorld(t, nil, func(t *testing.T, w *world) {
-		w.paused = true
-		w.restart()
-		bad, good := w.queue(), w.queue()
-		w.paused = false
-		w.stop() // the payloads leave memory
-		w.spoil(`DELETE FROM payloads WHERE job_id = ?`, bad.ID[:])
-		w.start()
-		w.connected(1, 1)
-		pass(10 * time.Second)
-		require.Equal(t, job.Leased, w.job(good.ID).Phase)
-		pass(10 * time.Minute)
-		require.NotEqual(t, job.Queued, w.job(bad.ID).Phase)
-	})
+	for name, statement := range map[string]string{
+		"gone":    `DELETE FROM payloads WHERE job_id = ?`,
+		"garbled": `UPDATE payloads SET options = '{' WHERE job_id = ?`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(t *testing.T, w *world) {
+				w.paused = true
+				w.restart()
+				bad, good := w.queue(), w.queue()
+				w.paused = false
+				w.stop() // the payloads leave memory
+				w.spoil(statement, bad.ID[:])
+				w.start()
+				w.connected(1, 1)
+				pass(10 * time.Second)
+				require.Equal(t, job.Leased, w.job(good.ID).Phase)
+				pass(10 * time.Minute)
+				require.NotEqual(t, job.Queued, w.job(bad.ID).Phase)
+			})
+		})
+	}
 }
 
 // One job that cannot be written keeps no other from being handed out or from timing out.

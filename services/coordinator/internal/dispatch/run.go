@@ -195,10 +195,21 @@ func (d *Dispatcher) unread(decisions []scheduler.Decision) []aitbc.JobID {
 	return ids
 }
 
+// readPayloads reads those of many jobs together, and apart what that did not give: one that cannot be
+// read keeps no other.
 func (d *Dispatcher) readPayloads(ctx context.Context, ids []aitbc.JobID) (map[aitbc.JobID]job.Payload, error) {
-	payloads := make(map[aitbc.JobID]job.Payload, len(ids))
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	payloads, err := d.deps.Store.Payloads(ctx, ids)
+	if err != nil {
+		payloads = make(map[aitbc.JobID]job.Payload, len(ids))
+	}
 	var faults error
 	for _, id := range ids {
+		if _, read := payloads[id]; read {
+			continue
+		}
 		p, err := d.deps.Store.Payload(ctx, id)
 		if err != nil {
 			faults = errors.Join(faults, fmt.Errorf("read the payload of job %s: %w", id, err))
