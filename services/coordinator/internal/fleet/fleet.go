@@ -3,7 +3,7 @@
 // has a key for it.
 //
 // Invariants: no price, no stake, no balance is ever other than zero; whether a miner belongs is read
-// from the store, and a key that was revoked lets no session begin any more within a few seconds.
+// from the store, and a key that was revoked lets no session begin any more after ten seconds.
 // Start with Fleet.
 package fleet
 
@@ -27,8 +27,10 @@ const (
 	// contract comes near.
 	settleAhead = 30 * 24 * time.Hour
 	expiryAhead = time.Hour
-	// believedFor is how long the list of keys is believed.
-	believedFor = 2 * time.Second
+	// believedFor is how long the list of keys is believed about a miner that is in it, and doubtedFor about one
+	// that is not: that one may have got its key just now. To read the list costs a store some us a key.
+	believedFor = 10 * time.Second
+	doubtedFor  = 2 * time.Second
 )
 
 // Fleet implements dispatch.Ledger and session.Ledger without a ledger. It is safe for concurrent use.
@@ -36,8 +38,8 @@ type Fleet struct {
 	keys store.Keys
 
 	mu      sync.Mutex // guards all below
-	miners  map[aitbc.AccountID]bool
-	believe time.Time // until when miners is believed
+	miners map[aitbc.AccountID]bool
+	read   time.Time // when miners was read
 }
 
 var _ dispatch.Ledger = (*Fleet)(nil)
@@ -67,11 +69,11 @@ func (*Fleet) MinerKey(_ context.Context, miner aitbc.AccountID) (ed25519.Public
 // Miner implements session.Ledger. It gives no key: the account is that of the key that the miner
 // proves.
 func (f *Fleet) Miner(ctx context.Context, id aitbc.AccountID) (ed25519.PublicKey, aitbc.Amount, error) {
-	miners, err := f.members(ctx, time.Now())
+	belongs, err := f.belongs(ctx, time.Now(), id)
 	if err != nil {
 		return nil, 0, err
 	}
-	if !miners[id] {
+	if !belongs {
 		return nil, 0, job.Errorf(coordinatorv1.ErrorReason_ERROR_REASON_MINER_NOT_FOUND,
 			"%s has no key of scope miner: aitbcd coordinator keys create --ledger none --scope miner --account %s", id, id)
 	}
@@ -85,23 +87,23 @@ func (*Fleet) PaysRunning() bool { return true }
 // MinStake implements session.Ledger.
 func (*Fleet) MinStake() (aitbc.Amount, error) { return 0, nil }
 
-// members gives the accounts that have a live key of scope miner.
-func (f *Fleet) members(ctx context.Context, now time.Time) (map[aitbc.AccountID]bool, error) {
+// belongs reports whether a miner has a live key of scope miner.
+func (f *Fleet) belongs(ctx context.Context, now time.Time, id aitbc.AccountID) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if now.Before(f.believe) {
-		return f.miners, nil
+	age := now.Sub(f.read)
+	if age < doubtedFor || age < believedFor && f.miners[id] {
+		return f.miners[id], nil
 	}
 	keys, err := f.keys.ListKeys(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list the fleet's miners: %w", err)
+		return false, fmt.Errorf("list the fleet's miners: %w", err)
 	}
-	f.miners = make(map[aitbc.AccountID]bool)
+	f.miners, f.read = make(map[aitbc.AccountID]bool), now
 	for _, k := range keys {
 		if k.Scope == store.ScopeMiner && k.RevokedAt.IsZero() && (k.ExpiresAt.IsZero() || now.Before(k.ExpiresAt)) {
 			f.miners[k.Account] = true
 		}
 	}
-	f.believe = now.Add(believedFor)
-	return f.miners, nil
+	return f.miners[id], nil
 }

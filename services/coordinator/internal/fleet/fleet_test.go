@@ -26,7 +26,7 @@ func (k *keys) ListKeys(context.Context) ([]store.Key, error) { return k.list, k
 func TestAMinerBelongsWhileItHasAKey(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		live, expiring, client, revoked := aitbc.AccountID{1}, aitbc.AccountID{2}, aitbc.AccountID{3}, aitbc.AccountID{4}
+		live, expiring, client, revoked, newcomer := aitbc.AccountID{1}, aitbc.AccountID{2}, aitbc.AccountID{3}, aitbc.AccountID{4}, aitbc.AccountID{5}
 		k := &keys{list: []store.Key{
 			{Scope: store.ScopeMiner, Account: live},
 			{Scope: store.ScopeMiner, Account: expiring, ExpiresAt: time.Now().Add(time.Minute)},
@@ -44,10 +44,24 @@ func TestAMinerBelongsWhileItHasAKey(t *testing.T) {
 		require.False(t, belongs(client))
 		require.False(t, belongs(revoked))
 
+		k.list = append(k.list[1:], store.Key{Scope: store.ScopeMiner, Account: newcomer})
+		<-time.After(2 * time.Second)
+		require.True(t, belongs(newcomer), "its key is new")
+		require.False(t, belongs(live))
+		k.list = append(k.list, store.Key{Scope: store.ScopeMiner, Account: live})
+		<-time.After(2 * time.Second)
+		require.True(t, belongs(live))
+		k.list = k.list[:len(k.list)-1]
+		<-time.After(9 * time.Second)
+		require.True(t, belongs(live), "believed for a while")
+		<-time.After(time.Second)
+		require.False(t, belongs(live))
+		k.list = append(k.list, store.Key{Scope: store.ScopeMiner, Account: live})
+
 		<-time.After(time.Minute)
 		require.False(t, belongs(expiring))
 		k.err = errors.New("the store is away")
-		require.True(t, belongs(live), "believed for a moment")
+		require.False(t, belongs(expiring), "the list is a moment old")
 		<-time.After(time.Minute)
 		_, _, err := f.Miner(t.Context(), live)
 		require.ErrorIs(t, err, k.err)
