@@ -121,10 +121,12 @@ func (d *Dispatcher) MinerState(ctx context.Context, id aitbc.AccountID, session
 	strangers := d.match(m, listed)
 	changes := d.meet(m, listed, first)
 	m.strangers, m.stopping = countRunning(s.Running, strangers), 0
-	d.describe(now, m)
+	same := !d.describe(now, m) && !first && len(m.leases) == 0 && m.asked == ""
 	d.hearPulls(now, m, first)
 	d.mu.Unlock()
-	d.signal()
+	if !same { // an idle miner's heartbeat leaves Run asleep
+		d.signal()
+	}
 	if err := d.commit(ctx, changes...); err != nil {
 		return err
 	}
@@ -218,9 +220,9 @@ func countRunning(running []string, strangers []lease) int {
 	return n
 }
 
-// describe tells the scheduler what the miner is like now. Leases that it runs and does not hold
-// take its slots too.
-func (d *Dispatcher) describe(now time.Time, m *miner) {
+// describe tells the scheduler what the miner is like now, and reports whether it did not know that. Leases
+// that it runs and does not hold take its slots too.
+func (d *Dispatcher) describe(now time.Time, m *miner) (changed bool) {
 	described := scheduler.Miner{
 		ID:          m.id,
 		Stake:       m.stake,
@@ -244,8 +246,9 @@ func (d *Dispatcher) describe(now time.Time, m *miner) {
 			d.models[model.GetName()] = now
 		}
 	}
-	d.scheduler.SetMiner(described)
+	changed = d.scheduler.SetMiner(described)
 	d.forgetModels()
+	return changed
 }
 
 // forgetModels drops when a model was first seen that nobody has any more: names come from miners,

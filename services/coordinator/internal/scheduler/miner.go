@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"container/list"
+	"reflect"
 	"time"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
@@ -87,10 +88,13 @@ func (s *Scheduler) miner(id aitbc.AccountID) *miner {
 	return m
 }
 
-// SetMiner makes a miner known or replaces what is known of it. What was learnt of it and the
-// slots it holds stay.
-func (s *Scheduler) SetMiner(described Miner) {
+// SetMiner makes a miner known or replaces what is known of it, and reports whether that is new. What was
+// learnt of it and the slots it holds stay. It keeps the slices.
+func (s *Scheduler) SetMiner(described Miner) (changed bool) {
 	m := s.miner(described.ID)
+	if !m.gone && reflect.DeepEqual(m.Miner, described) { // nearly every heartbeat
+		return false
+	}
 	s.unseat(m)
 	s.count(m, -1)
 	s.pulls(m, false)
@@ -104,6 +108,7 @@ func (s *Scheduler) SetMiner(described Miner) {
 		s.past.Remove(m.place)
 	}
 	s.index(m)
+	return true
 }
 
 // DropMiner forgets a miner but for what was learnt of it.

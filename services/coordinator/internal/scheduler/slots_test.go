@@ -1,6 +1,7 @@
 package scheduler_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -39,6 +40,7 @@ func TestAModelGetsNoMoreThanItsOwnSlotsAndNoMoreThanTheMiners(t *testing.T) {
 
 	s.Release(jobID(1))
 	require.Equal(t, []aitbc.JobID{jobID(3)}, jobsOf(s.Next(start, 10)))
+	m.Models = slices.Clone(m.Models) // the others are the scheduler's
 	m.Models[0].Slots = 0
 	s.Release(jobID(5))
 	require.Empty(t, s.Next(start, 10))
