@@ -2,12 +2,25 @@ package rpc
 
 import (
 	"context"
+	"slices"
 
 	"google.golang.org/grpc"
 )
 
 // stage is an interceptor written once for unary calls and streams: it runs next, or does not.
 type stage func(ctx context.Context, method string, next func(context.Context) error) error
+
+// compose makes one stage of several, the outermost first: one interceptor for all of them takes a third of
+// the stack that one for each takes, which counts while thousands of streams are open.
+func compose(stages ...stage) stage {
+	return func(ctx context.Context, method string, next func(context.Context) error) error {
+		for _, s := range slices.Backward(stages) {
+			inner := next
+			next = func(ctx context.Context) error { return s(ctx, method, inner) }
+		}
+		return next(ctx)
+	}
+}
 
 func (s stage) unary() grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {

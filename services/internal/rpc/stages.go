@@ -20,7 +20,7 @@ import (
 // interceptors is the one place that fixes the order of the stages: of unary calls and of streams, the
 // outermost first.
 func interceptors(o Options, v *validation) ([]grpc.UnaryServerInterceptor, []grpc.StreamServerInterceptor) {
-	stages := []stage{
+	stages := compose(
 		recovery(o.Logger),
 		requestID(),
 		metrics(o.Metrics),
@@ -28,14 +28,9 @@ func interceptors(o Options, v *validation) ([]grpc.UnaryServerInterceptor, []gr
 		errorMapping(o.Logger),
 		authorization(o.Authorizer),
 		rateLimit(o.Limiter),
-	}
-	unary := []grpc.UnaryServerInterceptor{deadline(o.Timeout).unary()}
-	var stream []grpc.StreamServerInterceptor
-	for _, s := range stages {
-		unary = append(unary, s.unary())
-		stream = append(stream, s.stream())
-	}
-	unary, stream = append(unary, v.unary), append(stream, v.stream)
+	)
+	unary := []grpc.UnaryServerInterceptor{compose(deadline(o.Timeout), stages).unary(), v.unary}
+	stream := []grpc.StreamServerInterceptor{stages.stream(), v.stream}
 	if o.Unary != nil {
 		unary = append(unary, o.Unary)
 	}
@@ -140,25 +135,28 @@ func accessLog(logger *slog.Logger) stage {
 		}
 		start := time.Now()
 		err := next(ctx)
-		if !logger.Enabled(ctx, level) {
-			return err
+		if logger.Enabled(ctx, level) {
+			logger.LogAttrs(ctx, level, "call", aboutCall(ctx, method, time.Since(start), err)...)
 		}
-		code, reason := outcome(err)
-		attrs := []slog.Attr{
-			slog.String(obs.KeyMethod, method),
-			slog.String(obs.KeyCode, code),
-			slog.Duration(obs.KeyDuration, time.Since(start)),
-			slog.String(obs.KeyPeer, callerAddr(ctx)),
-		}
-		if reason != "" {
-			attrs = append(attrs, slog.String(obs.KeyReason, reason))
-		}
-		if call := obs.CallOf(ctx); call != nil {
-			attrs = append(attrs, call.Attrs()...)
-		}
-		logger.LogAttrs(ctx, level, "call", attrs...)
 		return err
 	}
+}
+
+func aboutCall(ctx context.Context, method string, took time.Duration, err error) []slog.Attr {
+	code, reason := outcome(err)
+	attrs := []slog.Attr{
+		slog.String(obs.KeyMethod, method),
+		slog.String(obs.KeyCode, code),
+		slog.Duration(obs.KeyDuration, took),
+		slog.String(obs.KeyPeer, callerAddr(ctx)),
+	}
+	if reason != "" {
+		attrs = append(attrs, slog.String(obs.KeyReason, reason))
+	}
+	if call := obs.CallOf(ctx); call != nil {
+		attrs = append(attrs, call.Attrs()...)
+	}
+	return attrs
 }
 
 // errorMapping turns whatever a handler or a later stage returned into a status of ours, and logs
@@ -169,13 +167,17 @@ func errorMapping(logger *slog.Logger) stage {
 		if err == nil {
 			return nil
 		}
-		e := apierr.From(ctx, err)
-		id := obs.RequestID(ctx)
-		if apierr.RowOf(e.Reason).Code == codes.Internal {
-			logger.ErrorContext(ctx, "call failed", obs.KeyMethod, method, obs.KeyRequestID, id, obs.KeyError, err.Error())
-		}
-		return e.Status(id).Err()
+		return mapped(ctx, logger, method, err)
 	}
+}
+
+func mapped(ctx context.Context, logger *slog.Logger, method string, err error) error {
+	e := apierr.From(ctx, err)
+	id := obs.RequestID(ctx)
+	if apierr.RowOf(e.Reason).Code == codes.Internal {
+		logger.ErrorContext(ctx, "call failed", obs.KeyMethod, method, obs.KeyRequestID, id, obs.KeyError, err.Error())
+	}
+	return e.Status(id).Err()
 }
 
 func recovered(ctx context.Context, next func(context.Context) error) (err error) {
