@@ -29,6 +29,12 @@ const (
 	reconnectFirst = 100 * time.Millisecond
 	reconnectMost  = 2 * time.Second
 
+	// streamWindow and connectionWindow are how much the coordinator may send ahead, in bytes. That they are
+	// fixed spares a ping and its answer at every message that comes alone, by which the library would measure
+	// the way.
+	streamWindow     = 512 << 10
+	connectionWindow = 1 << 20
+
 	pingInterval = 20 * time.Second
 	pingTimeout  = 10 * time.Second
 )
@@ -158,6 +164,8 @@ func (a address) open(cfg config) (grpc.ClientConnInterface, func() error, error
 		grpc.WithTransportCredentials(security),
 		grpc.WithUserAgent(cfg.userAgent),
 		grpc.WithDisableServiceConfig(), // retries are ours alone
+		grpc.WithStaticStreamWindowSize(streamWindow),
+		grpc.WithStaticConnWindowSize(connectionWindow),
 		// Notices, during a stream, that the other end is gone without a word.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingInterval, Timeout: pingTimeout}),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: cfg.callTimeout}),

@@ -15,12 +15,17 @@ import (
 // localBufferBytes is the in-process connection's buffer in each direction.
 const localBufferBytes = 256 << 10
 
+// localWindow is how much may be sent ahead inside the process, where nothing is on its way, in bytes.
+const localWindow = 64 << 10
+
 // Conn is a way in from within the process, which passes all stages as a network call does. It is for
 // REST gateways and tests; the caller closes it. Calls wait until Run serves.
 func (s *Server) Conn() (*LocalConn, error) {
 	conn, err := grpc.NewClient("passthrough:///in-process",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.local.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithStaticStreamWindowSize(localWindow),
+		grpc.WithStaticConnWindowSize(localWindow),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(localMaxAnswerBytes)),
 	)
 	if err != nil {

@@ -31,8 +31,13 @@ const (
 	maxHeaderListBytes   = 64 << 10
 	connectionTimeout    = 10 * time.Second
 	maxConnectionIdle    = 15 * time.Minute
-	keepaliveTime        = 20 * time.Second
+	keepaliveTime        = time.Minute
 	keepaliveTimeout     = 10 * time.Second
+	// streamWindow and connectionWindow are how much a peer may send ahead, in bytes. That they are fixed spares
+	// the library's measuring of the way, a ping and its answer at every message that comes alone, as heartbeats
+	// and most calls do; at 100 ms there and back 5 MB/s still pass.
+	streamWindow     = 512 << 10
+	connectionWindow = 1 << 20
 	// A peer may ping this often, with or without calls.
 	minPingInterval = 5 * time.Second
 )
@@ -140,6 +145,8 @@ func limits(maxMessageBytes int) []grpc.ServerOption {
 		grpc.MaxConcurrentStreams(maxConcurrentStreams),
 		grpc.MaxHeaderListSize(maxHeaderListBytes),
 		grpc.ConnectionTimeout(connectionTimeout),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connectionWindow),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: maxConnectionIdle,
 			Time:              keepaliveTime,
@@ -151,6 +158,15 @@ func limits(maxMessageBytes int) []grpc.ServerOption {
 		}),
 		// Handlers end before Stop returns: nothing may use a closed store.
 		grpc.WaitForHandlers(true),
+	}
+}
+
+// DialOptions are those of every client that the services have of each other's servers.
+func DialOptions(maxAnswerBytes int) []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithStaticStreamWindowSize(streamWindow),
+		grpc.WithStaticConnWindowSize(connectionWindow),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswerBytes)),
 	}
 }
 

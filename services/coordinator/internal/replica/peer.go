@@ -17,6 +17,7 @@ import (
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	replicav1 "github.com/aitbc/aitbc/gen/go/aitbc/replica/v1"
 	"github.com/aitbc/aitbc/services/coordinator/internal/store"
+	"github.com/aitbc/aitbc/services/internal/rpc"
 )
 
 // peer is another replica.
@@ -40,9 +41,9 @@ func dial(r store.Replica) (*grpc.ClientConn, error) {
 	if !r.CertHash.IsZero() {
 		security = credentials.NewTLS(pinned(r.CertHash))
 	}
-	conn, err := grpc.NewClient("passthrough:///"+r.Address, grpc.WithTransportCredentials(security),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: aliveAfter, Timeout: aliveWithin}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)))
+	options := append(rpc.DialOptions(maxAnswer), grpc.WithTransportCredentials(security),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: aliveAfter, Timeout: aliveWithin}))
+	conn, err := grpc.NewClient("passthrough:///"+r.Address, options...)
 	if err != nil {
 		return nil, fmt.Errorf("make a connection to replica %d at %s: %w", r.ID, r.Address, err)
 	}

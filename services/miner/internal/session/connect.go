@@ -21,6 +21,7 @@ import (
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
 	"github.com/aitbc/aitbc/services/internal/apierr"
 	"github.com/aitbc/aitbc/services/internal/obs"
+	"github.com/aitbc/aitbc/services/internal/rpc"
 	"github.com/aitbc/aitbc/services/miner/internal/attempt"
 )
 
@@ -107,12 +108,10 @@ func (s *Session) dial(address string) (*grpc.ClientConn, error) {
 	if s.config.plaintext(address) {
 		security = insecure.NewCredentials()
 	}
-	options := []grpc.DialOption{
+	options := append(rpc.DialOptions(maxFrame),
 		grpc.WithTransportCredentials(security),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxFrame)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingInterval, Timeout: pingTimeout}),
-		grpc.WithDisableServiceConfig(),
-	}
+		grpc.WithDisableServiceConfig())
 	dial := s.config.Dial
 	if dial == nil {
 		dial = func(ctx context.Context, address string) (net.Conn, error) {
