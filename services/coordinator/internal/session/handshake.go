@@ -33,10 +33,10 @@ func refuse(format string, args ...any) error {
 }
 
 // shakeHands takes a miner from hello to a proven key.
-func (s *Service) shakeHands(ctx context.Context, st stream, frames <-chan *coordinatorv1.ConnectRequest) (dispatch.Registration, *coordinatorv1.MinerHello, error) {
-	frame, err := next(ctx, frames)
+func (s *Service) shakeHands(ctx context.Context, st stream) (dispatch.Registration, *coordinatorv1.MinerHello, error) {
+	frame, err := st.Recv()
 	if err != nil {
-		return dispatch.Registration{}, nil, err
+		return dispatch.Registration{}, nil, left(err)
 	}
 	hello := frame.GetHello()
 	id, err := readHello(hello)
@@ -59,8 +59,8 @@ func (s *Service) shakeHands(ctx context.Context, st stream, frames <-chan *coor
 	if err != nil {
 		return dispatch.Registration{}, nil, fmt.Errorf("challenge miner %s: %w", id, err)
 	}
-	if frame, err = next(ctx, frames); err != nil {
-		return dispatch.Registration{}, nil, err
+	if frame, err = st.Recv(); err != nil {
+		return dispatch.Registration{}, nil, left(err)
 	}
 	proof := frame.GetAuthentication()
 	if proof == nil {
@@ -70,15 +70,8 @@ func (s *Service) shakeHands(ctx context.Context, st stream, frames <-chan *coor
 	return registration, hello, err
 }
 
-// next waits for a frame; the error is why the stream has ended.
-func next(ctx context.Context, frames <-chan *coordinatorv1.ConnectRequest) (*coordinatorv1.ConnectRequest, error) {
-	select {
-	case frame := <-frames:
-		return frame, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
+// left is an error of the stream: that is over.
+func left(err error) error { return fmt.Errorf("%w: %w", errLeft, err) }
 
 func readHello(hello *coordinatorv1.MinerHello) (aitbc.AccountID, error) {
 	if hello == nil {

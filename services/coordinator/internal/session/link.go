@@ -11,44 +11,100 @@ import (
 	"github.com/aitbc/aitbc/services/coordinator/internal/job"
 )
 
-// link queues frames for one miner. Its methods never block. An idle one holds no room for frames: there
-// are thousands of them.
+// link queues frames for one miner. Its methods never block. An idle one holds no room for frames and no
+// goroutine: there are thousands of them.
 type link struct {
-	end context.CancelCauseFunc
-	// limit is how many frames may wait. There is a token in more while some may.
+	end  context.CancelCauseFunc
+	send func(*coordinatorv1.ConnectResponse) error
+	// start runs the sender.
+	start func(sender func())
+	// limit is how many frames may wait.
 	limit int
-	more  chan struct{}
 
 	mu      sync.Mutex
+	state   linkState
 	waiting []*coordinatorv1.ConnectResponse
+	// sent is closed when the sender has ended; nil: none runs.
+	sent chan struct{}
 }
 
-func newLink(limit int, end context.CancelCauseFunc) *link {
-	return &link{end: end, limit: limit, more: make(chan struct{}, 1)}
+type linkState int
+
+const (
+	// opening: frames wait, because the handshake still sends.
+	opening linkState = iota
+	open
+	closed
+)
+
+// newLink gives a link which sends nothing before it is opened.
+func newLink(limit int, send func(*coordinatorv1.ConnectResponse) error, end context.CancelCauseFunc, start func(func())) *link {
+	return &link{end: end, send: send, start: start, limit: limit}
 }
 
 var _ dispatch.Link = (*link)(nil)
 
+// open lets frames be sent.
+func (l *link) open() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state = open
+	l.wake()
+}
+
+// close drops what waits and what is still to come. The channel is closed when nothing is being sent any more.
+func (l *link) close() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state, l.waiting = closed, nil
+	if l.sent == nil {
+		none := make(chan struct{})
+		close(none)
+		return none
+	}
+	return l.sent
+}
+
 func (l *link) put(frame *coordinatorv1.ConnectResponse) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.state == closed {
+		return
+	}
 	if len(l.waiting) == l.limit {
 		l.end(errSlow)
 		return
 	}
 	l.waiting = append(l.waiting, frame)
-	select {
-	case l.more <- struct{}{}:
-	default:
+	l.wake()
+}
+
+// wake starts the sender when it is needed.
+func (l *link) wake() {
+	if l.state == open && l.sent == nil && len(l.waiting) > 0 {
+		l.sent = make(chan struct{})
+		l.start(l.drain)
 	}
 }
 
-// next takes the frame that has waited longest; nil: none waits.
+// drain sends what waits.
+func (l *link) drain() {
+	for frame := l.next(); frame != nil; frame = l.next() {
+		if err := l.send(frame); err != nil {
+			l.end(err)
+			l.close()
+		}
+	}
+}
+
+// next takes the frame that has waited longest; nil: none waits, and the sender has ended.
 func (l *link) next() *coordinatorv1.ConnectResponse {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.waiting) == 0 {
 		l.waiting = nil
+		close(l.sent)
+		l.sent = nil
 		return nil
 	}
 	frame := l.waiting[0]

@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
@@ -68,8 +68,8 @@ type Service struct {
 	config Config
 	deps   Deps
 	door   *door
-	// pumps are the goroutines that send and receive: they may be blocked in the stream and end
-	// only after their handler has returned.
+	// pumps are the goroutines that send, hear and look at stakes: they may be blocked in the stream
+	// and end only after their handler has returned.
 	pumps sync.WaitGroup
 }
 
@@ -100,111 +100,82 @@ var (
 	errLeft     = errors.New("the miner ended the stream")
 )
 
-// Connect implements SessionService.
+// Connect implements SessionService. The handler waits for the session's end, so that it can leave whatever
+// the miner blocks; one goroutine hears the miner, and another sends while something waits to be sent. So an
+// idle miner's heartbeat wakes one goroutine.
 func (s *Service) Connect(st stream) error {
-	leaveDoor, err := s.door.enter(origin(st.Context()))
-	if err != nil {
-		return err
-	}
-	defer leaveDoor()
 	ctx, cancel := context.WithCancelCause(st.Context())
 	defer cancel(nil)
-	frames := s.receive(ctx, cancel, st)
-
-	late := time.AfterFunc(s.config.Handshake, func() { cancel(errLate) })
-	defer late.Stop()
-	registration, hello, err := s.shakeHands(ctx, st, frames)
+	t, err := aside(ctx, &s.pumps, func() (*talk, error) { return s.greet(ctx, cancel, st) })
 	if err != nil {
 		return err
 	}
-	leaveDoor()
+	// Without an end: what has begun is ended below.
+	if _, err = aside(context.WithoutCancel(ctx), &s.pumps, func() (*talk, error) { return t, t.begin(ctx, st) }); err == nil {
+		err = t.await(ctx)
+	}
+	return t.leave(ctx, err)
+}
+
+// aside does something on a goroutine of its own and waits for it, as long as the context lives. A stack that
+// has grown stays so while its goroutine lives, and there are thousands of handlers, which live as long as their
+// miners are connected: what needs a deep stack before a session is open is not done on theirs.
+func aside[T any](ctx context.Context, pumps *sync.WaitGroup, do func() (T, error)) (result T, err error) {
+	type outcome struct {
+		result T
+		err    error
+	}
+	done := make(chan outcome, 1)
+	pumps.Go(func() {
+		var o outcome
+		o.err = guard(func() (err error) {
+			o.result, err = do()
+			return err
+		})
+		done <- o
+	})
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-ctx.Done():
+		return result, context.Cause(ctx)
+	}
+}
+
+// guard makes an error of a panic: a fault in how one miner's frames are served ends that miner's session.
+func guard(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return do()
+}
+
+// greet takes a miner from its first frame to a proven key.
+func (s *Service) greet(ctx context.Context, cancel context.CancelCauseFunc, st stream) (*talk, error) {
+	leaveDoor, err := s.door.enter(origin(st.Context()))
+	if err != nil {
+		return nil, err
+	}
+	defer leaveDoor()
+	late := time.AfterFunc(s.config.Handshake, func() { cancel(errLate) })
+	defer late.Stop()
+	registration, hello, err := s.shakeHands(ctx, st)
+	if err != nil {
+		return nil, err
+	}
 	if !late.Stop() {
-		return errLate
+		return nil, errLate
 	}
 	sessionID := "session_" + strings.ToLower(rand.Text())
-	log := s.deps.Log.With(obs.KeyMinerID, registration.ID.String(), obs.KeySessionID, sessionID)
-	t := &talk{service: s, id: sessionID, miner: registration.ID, end: cancel, log: log, explains: hello.GetWantsExplanation()}
-	return s.hold(ctx, st, frames, registration, t)
-}
-
-// hold is the session from the proven key to its end. It counts before the miner hears that it is welcome:
-// else of two sessions that a miner opens one after the other the earlier could come to replace the later.
-func (s *Service) hold(ctx context.Context, st stream, frames <-chan *coordinatorv1.ConnectRequest, r dispatch.Registration, t *talk) error {
-	cancel, log := t.end, t.log
-	t.link = newLink(s.config.SendQueue, cancel)
-	r.Link = t.link
-	t.number = s.deps.Dispatcher.MinerConnected(r)
-	log.InfoContext(ctx, "miner connected", "stake", r.Stake.String())
-	sent, err := s.converse(ctx, st, frames, t)
-	cancel(err)
-	if gone := s.deps.Dispatcher.MinerGone(context.WithoutCancel(ctx), r.ID, t.number); gone != nil {
-		err = errors.Join(err, fmt.Errorf("end the session of miner %s: %w", r.ID, gone))
+	t := &talk{
+		service: s, id: sessionID, registration: registration, miner: registration.ID, end: cancel,
+		log:      s.deps.Log.With(obs.KeyMinerID, registration.ID.String(), obs.KeySessionID, sessionID),
+		explains: hello.GetWantsExplanation(), looked: time.Now(),
 	}
-	// A sender that is blocked by the miner ends when this handler has; any other is awaited.
-	unblock := time.NewTimer(time.Second)
-	defer unblock.Stop()
-	select {
-	case <-sent:
-	case <-unblock.C:
-	}
-	log.InfoContext(ctx, "miner disconnected", "why", err.Error())
-	if errors.Is(err, errLeft) {
-		return nil
-	}
-	return err
-}
-
-// converse welcomes the miner and talks until either side ends it; the channel is closed when the sender
-// has ended.
-func (s *Service) converse(ctx context.Context, st stream, frames <-chan *coordinatorv1.ConnectRequest, t *talk) (sent <-chan struct{}, why error) {
-	welcome := &coordinatorv1.SessionWelcome{SessionId: t.id, HeartbeatInterval: durationpb.New(s.config.Heartbeat), WantsProgress: s.deps.Ledger.PaysRunning()}
-	if err := st.Send(&coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_Welcome{Welcome: welcome}}); err != nil {
-		none := make(chan struct{})
-		close(none)
-		return none, fmt.Errorf("welcome miner %s: %w", t.miner, err)
-	}
-	sent = s.send(ctx, t.end, st, t.link)
-	return sent, t.run(ctx, frames)
-}
-
-// receive pumps the miner's frames into a channel until the stream ends.
-func (s *Service) receive(ctx context.Context, cancel context.CancelCauseFunc, st stream) <-chan *coordinatorv1.ConnectRequest {
-	frames := make(chan *coordinatorv1.ConnectRequest) // unbuffered: a miner is read as fast as it is served
-	s.pumps.Go(func() {
-		for {
-			frame, err := st.Recv()
-			if err != nil {
-				cancel(fmt.Errorf("%w: %w", errLeft, err))
-				return
-			}
-			select {
-			case frames <- frame:
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	return frames
-}
-
-// send pumps the link's frames into the stream; the channel is closed when it has ended.
-func (s *Service) send(ctx context.Context, cancel context.CancelCauseFunc, st stream, l *link) <-chan struct{} {
-	ended := make(chan struct{})
-	s.pumps.Go(func() {
-		defer close(ended)
-		for {
-			select {
-			case <-l.more:
-				for frame := l.next(); frame != nil && ctx.Err() == nil; frame = l.next() {
-					if err := st.Send(frame); err != nil {
-						cancel(fmt.Errorf("%w: %w", errLeft, err))
-						return
-					}
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	return ended
+	t.link = newLink(s.config.SendQueue, t.send(st), cancel, s.pumps.Go)
+	t.registration.Link = t.link
+	t.work.SetLimit(s.config.InFlight)
+	return t, nil
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	coordinatorv1 "github.com/aitbc/aitbc/gen/go/aitbc/coordinator/v1"
@@ -23,17 +25,26 @@ import (
 type talk struct {
 	service *Service
 	id      string // for logs
-	miner   aitbc.AccountID
-	number  uint64
-	link    *link
-	end     context.CancelCauseFunc
-	log     *slog.Logger
+	// registration is what dispatch is told of the miner.
+	registration dispatch.Registration
+	miner        aitbc.AccountID
+	number       uint64
+	link         *link
+	end          context.CancelCauseFunc
+	log          *slog.Logger
 	// explains: the miner wants to know why it gets the jobs it gets; explained is when it was told last.
 	explains  bool
 	explained time.Time
-	// looking: the miner's stake is being looked at; poor, that it was too little at the last look.
+	// looked is when the miner's stake was looked at last; looking: it is being looked at; poor: it was too
+	// little at the last look.
+	looked  time.Time
 	looking atomic.Bool
 	poor    bool
+
+	// serving is held while a frame is taken; work is what frames have set going.
+	serving  sync.Mutex
+	finished bool
+	work     errgroup.Group
 }
 
 // explainEvery is how often a miner is told at most.
@@ -50,39 +61,106 @@ func (t *talk) explain(now time.Time) {
 	}
 }
 
-// run serves the miner's frames until the session ends and gives the reason. Frames about single
-// leases are worked on side by side, because each waits for its commit; their order does not
-// matter, since each of them says all there is to know about its lease.
-func (t *talk) run(ctx context.Context, frames <-chan *coordinatorv1.ConnectRequest) error {
-	var work errgroup.Group
-	work.SetLimit(t.service.config.InFlight)
-	defer func() { _ = work.Wait() }() // its functions give no errors
+// begin registers the miner and tells it that it is welcome. It is registered before it hears so: else of two
+// sessions that a miner opens one after the other the earlier could come to replace the later.
+func (t *talk) begin(ctx context.Context, st stream) error {
+	s := t.service
+	t.number = s.deps.Dispatcher.MinerConnected(t.registration)
+	t.log.InfoContext(ctx, "miner connected", "stake", t.registration.Stake.String())
+	welcome := &coordinatorv1.SessionWelcome{SessionId: t.id, HeartbeatInterval: durationpb.New(s.config.Heartbeat), WantsProgress: s.deps.Ledger.PaysRunning()}
+	if err := st.Send(&coordinatorv1.ConnectResponse{Frame: &coordinatorv1.ConnectResponse_Welcome{Welcome: welcome}}); err != nil {
+		return fmt.Errorf("welcome miner %s: %w", t.miner, err)
+	}
+	t.link.open()
+	s.pumps.Go(func() { t.end(guard(func() error { return t.listen(ctx, st) })) })
+	return nil
+}
+
+// await waits until the session ends and gives the reason.
+func (t *talk) await(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.service.deps.Stopping:
+		return errStopping
+	}
+}
+
+// leave ends the session for the reason why, and gives what the miner is told.
+func (t *talk) leave(ctx context.Context, why error) error {
+	t.finish()
+	t.end(why)
+	if gone := t.service.deps.Dispatcher.MinerGone(context.WithoutCancel(ctx), t.miner, t.number); gone != nil {
+		why = errors.Join(why, fmt.Errorf("end the session of miner %s: %w", t.miner, gone))
+	}
+	// A sender that is blocked by the miner ends when this handler has; any other is awaited.
+	unblock := time.NewTimer(time.Second)
+	defer unblock.Stop()
+	select {
+	case <-t.link.close():
+	case <-unblock.C:
+	}
+	t.log.InfoContext(ctx, "miner disconnected", "why", why.Error())
+	if errors.Is(why, errLeft) {
+		return nil
+	}
+	return why
+}
+
+// listen serves the miner's frames until the session ends, and gives the reason. Frames about single leases are
+// worked on side by side, because each waits for its commit; their order does not matter, since each of them says
+// all there is to know about its lease.
+func (t *talk) listen(ctx context.Context, st stream) error {
 	patience := missedBeats * t.service.config.Heartbeat
-	silence := time.NewTimer(patience)
+	silence := time.AfterFunc(patience, func() { t.end(errSilent) })
 	defer silence.Stop()
-	stakes := time.NewTicker(t.service.config.StakeInterval)
-	defer stakes.Stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-t.service.deps.Stopping:
-			return errStopping
-		case <-silence.C:
-			return errSilent
-		case <-stakes.C:
-			t.lookAtStake(ctx)
-		case frame := <-frames:
-			if err := t.take(ctx, &work, frame); err != nil {
-				return err
-			}
-			silence.Reset(patience)
+		frame, err := st.Recv()
+		silence.Stop() // what comes of the frame may take longer
+		if err != nil {
+			return left(err)
 		}
+		if err := t.serve(ctx, frame); err != nil {
+			return err
+		}
+		silence.Reset(patience)
+	}
+}
+
+// serve takes a frame, unless the session has ended.
+func (t *talk) serve(ctx context.Context, frame *coordinatorv1.ConnectRequest) error {
+	t.serving.Lock()
+	defer t.serving.Unlock()
+	if t.finished {
+		return errLeft
+	}
+	if now := time.Now(); now.Sub(t.looked) >= t.service.config.StakeInterval {
+		t.looked = now
+		t.lookAtStake(ctx)
+	}
+	return t.take(ctx, frame)
+}
+
+// finish waits for what the miner's frames have set going; no more are taken.
+func (t *talk) finish() {
+	t.serving.Lock()
+	t.finished = true
+	t.serving.Unlock()
+	_ = t.work.Wait() // its functions give no errors
+}
+
+// send gives what sends a frame to the miner.
+func (t *talk) send(st stream) func(*coordinatorv1.ConnectResponse) error {
+	return func(frame *coordinatorv1.ConnectResponse) error {
+		if err := st.Send(frame); err != nil {
+			return left(err)
+		}
+		return nil
 	}
 }
 
 // take serves one frame. An error ends the session.
-func (t *talk) take(ctx context.Context, work *errgroup.Group, frame *coordinatorv1.ConnectRequest) error {
+func (t *talk) take(ctx context.Context, frame *coordinatorv1.ConnectRequest) error {
 	var serve func(context.Context) error
 	switch f := frame.GetFrame().(type) {
 	case *coordinatorv1.ConnectRequest_State:
@@ -119,11 +197,11 @@ func (t *talk) take(ctx context.Context, work *errgroup.Group, frame *coordinato
 	default:
 		return invalid("frame", "is not one that may come now")
 	}
-	work.Go(func() error {
+	t.work.Go(func() error {
 		// What the miner has said counts even when its stream drops right behind it.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.service.config.FrameTimeout)
 		defer cancel()
-		if err := serve(ctx); err != nil {
+		if err := guard(func() error { return serve(ctx) }); err != nil {
 			t.end(err)
 		}
 		return nil
