@@ -37,7 +37,7 @@ const (
 type Fleet struct {
 	keys store.Keys
 
-	mu      sync.Mutex // guards all below
+	mu     sync.Mutex // guards all below
 	miners map[aitbc.AccountID]bool
 	read   time.Time // when miners was read
 }
