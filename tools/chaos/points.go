@@ -41,7 +41,7 @@ type fault struct {
 // faults are all that can be planted.
 func faults() []fault {
 	return []fault{
-		{coordinatorName, "lost-job", "one job in four is acknowledged and never stored"},
+		{coordinatorName, "lost-job", "one job in two is acknowledged and never stored"},
 		{coordinatorName, "forgotten-key", "an idempotency key makes a second job"},
 		{coordinatorName, "altered-result", "a result is stored with one byte more than was signed"},
 		{coordinatorName, "dropped-refund", "a refund is never sent to the ledger"},
@@ -66,6 +66,6 @@ func faults() []fault {
 		{minerName, "stale-answer", "a miner signs the answer of the lease before"},
 		{minerName, "other-bytes", "a miner sends other bytes than those whose hash it signed"},
 		{minerName, "two-answers", "a miner answers a lease twice, each time signed"},
-		{minerName, "kept-result", "one result in four is never sent"},
+		{minerName, "kept-result", "one result in two is never sent"},
 	}
 }

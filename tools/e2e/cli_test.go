@@ -136,7 +136,7 @@ func TestTheCommandLineTriesFourTimesThenSaysSo(t *testing.T) {
 	calls := make(chan struct{}, 16)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		calls <- struct{}{}
 		connection, _, err := w.(http.Hijacker).Hijack()
 		if err == nil {

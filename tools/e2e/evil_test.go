@@ -117,11 +117,11 @@ func deeds() []deed {
 }
 
 func silentAfterwards(e *evil) {
+	began := time.Now()
 	id, lease := e.lease(func(job map[string]any) { job["timeouts"] = map[string]any{"execution": "1s"} })
 	s, err := e.miner.Statement(lease, "Machine ")
 	require.NoError(e, err)
 	s.ComputeUS = time.Hour.Microseconds()
-	began := time.Now()
 	require.NoError(e, e.miner.Progress(lease.GetLeaseId(), "Machine ", s))
 	job := awaitStatus(e.T, e.n, id, "cancelled")
 	require.GreaterOrEqual(e, time.Since(began), 5*time.Second)

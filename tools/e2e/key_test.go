@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -57,6 +58,7 @@ func TestAKeyMaySpendSoMuchADay(t *testing.T) {
 	require.Equal(t, "max_price", refused.violation())
 	require.NotEmpty(t, refused.Header.Get("Retry-After"))
 	cheap := seedJob()
+	awaitDay(2 * time.Minute)
 	cheap["max_price"] = "1.5aitbc"
 	taken := call(t, n, http.MethodPost, "/v1/jobs", cheap, as...)
 	require.Equal(t, http.StatusOK, taken.Status, "%v", taken.Body)
@@ -181,4 +183,11 @@ func TestAnyReplicaMakesTheSameKey(t *testing.T) {
 	job["max_price"] = "2.1aitbc"
 	refused := callAt(t, "http://"+r.rest, http.MethodPost, "/v1/jobs", job, as...)
 	require.Equal(t, "SPEND_LIMIT", refused.reason())
+}
+
+// awaitDay waits for the next day, of UTC, when so much of this one is not left.
+func awaitDay(left time.Duration) {
+	if now := time.Now(); now.Add(left).Truncate(24*time.Hour) != now.Truncate(24*time.Hour) {
+		<-time.After(now.Add(left).Truncate(24 * time.Hour).Sub(now))
+	}
 }

@@ -3,10 +3,12 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +24,10 @@ var programs string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if err := cleanEnvironment(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	dir, err := os.MkdirTemp("", "aitbc-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -36,6 +42,19 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return enginetest.Run(m)
+}
+
+// cleanEnvironment takes out of the environment what would change what the programs under test do: whoever runs
+// the tests may use the product too, or go through a proxy.
+func cleanEnvironment() error {
+	faults := []error{os.Unsetenv("XDG_CONFIG_HOME"), os.Setenv("NO_PROXY", "127.0.0.1"), os.Setenv("no_proxy", "127.0.0.1")}
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, "AITBC_") && name != "AITBC_CACHE" && name != "AITBC_UPDATE_DOCS" {
+			faults = append(faults, os.Unsetenv(name))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // The keys of `aitbcd dev`.

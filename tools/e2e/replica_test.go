@@ -17,6 +17,7 @@ import (
 	aitbc "github.com/aitbc/aitbc/clients/go"
 	"github.com/aitbc/aitbc/tools/devnet/network"
 	"github.com/aitbc/aitbc/tools/engine/enginetest"
+	"github.com/aitbc/aitbc/tools/internal/ports"
 	"github.com/aitbc/aitbc/tools/postgres/postgrestest"
 )
 
@@ -79,9 +80,11 @@ func startReplica(t *testing.T, n *network.Network, store string) *replica {
 // startCoordinator starts a coordinator and waits until it takes calls.
 func startCoordinator(t *testing.T, args ...string) *replica {
 	t.Helper()
+	port, err := ports.Row(2) // it may listen on them again, when another took over for a while
+	require.NoError(t, err)
 	r := &replica{daemon: startDaemon(t, append([]string{
 		"coordinator", "--rate-limit", "0",
-		"--rest-listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--metrics-listen", "",
+		"--rest-listen", ports.Loopback(port), "--grpc-listen", ports.Loopback(port + 1), "--metrics-listen", "",
 	}, args...)...)}
 	eventually(t, "the coordinator to be up", func() bool {
 		found := addresses.FindStringSubmatch(r.log(t))

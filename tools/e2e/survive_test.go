@@ -198,7 +198,7 @@ func TestRecordTheOwnersSide(t *testing.T) {
 	})
 	r.note("one job runs, another waits")
 	aitbcd("miner", "status", "--state", m.state, "--miner", owner)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	top := exec.CommandContext(ctx, filepath.Join(programs, "aitbcd"), "miner", "top", "--state", m.state, "--miner", owner)
 	top.Cancel = func() error { return top.Process.Signal(os.Interrupt) }

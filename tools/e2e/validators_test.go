@@ -173,8 +173,12 @@ func TestFourValidatorsGoOnWithThreeAndHaltWithTwo(t *testing.T) {
 	nodes[3].kill()
 	pay(t, dir, nodes[1], aitbc.AccountID{1}, 1_000_000)
 	requireOneHash(t, nodes[:3])
-	code, text := nodes[0].healthz()
-	require.Equal(t, http.StatusOK, code, text)
+	var code int
+	var text string
+	eventually(t, "the node to be well without the fourth", func() bool {
+		code, text = nodes[0].healthz()
+		return code == http.StatusOK
+	})
 
 	nodes[2].kill()
 	eventually(t, "the halt to show", func() bool {

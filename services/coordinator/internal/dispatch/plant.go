@@ -11,7 +11,7 @@ import (
 
 // plantedLoss is a job that is acknowledged and was never stored.
 func plantedLoss(id aitbc.JobID) bool {
-	return crash.Enabled && crash.Planted("lost-job") && id[len(id)-1]%4 == 0
+	return crash.Enabled && crash.Planted("lost-job") && id[len(id)-1]%2 == 0
 }
 
 // plantedDrop is a message to the ledger that is forgotten.

@@ -201,7 +201,7 @@ func TestTheExecutionLimit(t *testing.T) {
 		require.Equal(t, "EXECUTION_LIMIT", talk.Failure(t).GetReason())
 	})
 	t.Run("of the client's own is paid for until then", func(t *testing.T) {
-		lease := s.lease(t, digest, coordinatortest.Job{Prompt: "hang", Limit: 500 * time.Millisecond, SettleAtLimit: true})
+		lease := s.lease(t, digest, coordinatortest.Job{Prompt: "hang", Limit: 2 * time.Second, SettleAtLimit: true})
 		talk.Offer(t, lease)
 		statement := coordinatortest.RequireStatement(t, s.key, lease, talk.Result(t))
 		require.True(t, statement.Stopped)

@@ -10,7 +10,7 @@ import (
 
 // plantedSilence is a result that is never sent.
 func plantedSilence(lease string) bool {
-	return crash.Enabled && crash.Planted("kept-result") && len(lease) > 3 && lease[len(lease)-3]%4 == 0
+	return crash.Enabled && crash.Planted("kept-result") && len(lease) > 3 && lease[len(lease)-3]%2 == 0
 }
 
 // plantInResults has a result sent again, as the worker reads it then.
