@@ -33,6 +33,7 @@ const (
 	abandoned    = coordinatorv1.ErrorReason_ERROR_REASON_CALL_ABANDONED
 	overloaded   = coordinatorv1.ErrorReason_ERROR_REASON_OVERLOADED
 	wrongState   = coordinatorv1.ErrorReason_ERROR_REASON_WRONG_STATE
+	internal     = coordinatorv1.ErrorReason_ERROR_REASON_INTERNAL
 	notHeld      = coordinatorv1.ErrorReason_ERROR_REASON_LEASE_NOT_HELD
 )
 
@@ -224,6 +225,29 @@ func TestAReplacedSessionEnds(t *testing.T) {
 		c.send(state())
 		c.ends(wrongState)
 	})
+}
+
+// A fault of ours in one miner's frame ends its session and nothing else.
+func TestAPanicEndsOneSession(t *testing.T) {
+	for name, frame := range map[string]*coordinatorv1.ConnectRequest{
+		"while a frame is taken":     state(),
+		"while a frame is worked on": {Frame: &coordinatorv1.ConnectRequest_AttemptStart{AttemptStart: &coordinatorv1.AttemptStart{LeaseId: leaseID}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(t *testing.T, w *world) {
+				c := w.welcomed()
+				w.dispatcher.faulty = true
+				c.send(frame)
+				c.ends(internal)
+				synctest.Wait()
+				require.Equal(t, []uint64{1}, w.dispatcher.gone)
+				w.dispatcher.faulty = false
+				w.welcomed().send(state())
+				synctest.Wait()
+				require.Len(t, w.dispatcher.states, 1)
+			})
+		})
+	}
 }
 
 func TestAStoppingServerEndsItsSessions(t *testing.T) {

@@ -48,11 +48,15 @@ type fakeDispatcher struct {
 	refusal  error
 	stateErr error
 	held     chan struct{} // while it is not nil, MinerConnected waits for its end
+	faulty   bool          // its methods panic
 }
 
 func (d *fakeDispatcher) note(call string) (job.Job, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.faulty {
+		panic("a fault of ours")
+	}
 	d.calls = append(d.calls, call)
 	return d.answer, d.refusal
 }
@@ -82,6 +86,9 @@ func (d *fakeDispatcher) MinerStake(_ aitbc.AccountID, _ uint64, stake aitbc.Amo
 func (d *fakeDispatcher) MinerState(_ context.Context, _ aitbc.AccountID, _ uint64, s dispatch.MinerState) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.faulty {
+		panic("a fault of ours")
+	}
 	d.states = append(d.states, s)
 	return d.stateErr
 }
