@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/aitbc/aitbc/services/coordinator"
+	"github.com/aitbc/aitbc/services/internal/config"
 	"github.com/aitbc/aitbc/services/internal/obs"
 )
 
@@ -62,9 +63,10 @@ func runCoordinator(ctx context.Context, c coordinator.Config, log *slog.Logger)
 	}
 }
 
-// ledgerFlag chooses where jobs are paid.
+// ledgerFlag chooses where jobs are paid. AITBC_LEDGER is the address of a node, to the command line and to miners.
 func ledgerFlag(f *pflag.FlagSet, c *coordinator.Config) {
 	f.StringVar(&c.Ledger, "ledger", c.Ledger, "where jobs are paid: cometbft, or none for a private fleet")
+	config.SetEnvName(f, "ledger", "AITBC_LEDGER_KIND")
 }
 
 // coordinatorFlags defines what the coordinator of `aitbcd dev` has too.

@@ -65,6 +65,18 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+func TestAFlagMayHaveAVariableOfItsOwn(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"AITBC_LEDGER": "127.0.0.1:18003", "AITBC_LEDGER_KIND": "none"}
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	ledger := flags.String("ledger", "cometbft", "where jobs are paid")
+	config.SetEnvName(flags, "ledger", "AITBC_LEDGER_KIND")
+	_, err := config.Load(flags, func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	require.NoError(t, err)
+	require.Equal(t, "none", *ledger)
+	require.Panics(t, func() { config.SetEnvName(flags, "no-flag", "AITBC_NONE") })
+}
+
 func TestTypesOfTheFile(t *testing.T) {
 	t.Parallel()
 	got, _, err := load(t, nil, nil, "queue-wait: 90s\npeers:\n  - a\n  - b\ntls: true\n")

@@ -30,9 +30,22 @@ func AddFileFlag(flags *pflag.FlagSet) {
 	flags.String(FileFlag, "", "YAML file of settings, each under its flag's name")
 }
 
-// EnvName is the environment variable of a flag: AITBC_LEDGER_URL of ledger-url.
-func EnvName(flag string) string {
-	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+// EnvName is the environment variable of a flag: AITBC_LEDGER_URL of ledger-url, or what SetEnvName said.
+func EnvName(flag *pflag.Flag) string {
+	if names := flag.Annotations[envAnnotation]; len(names) > 0 {
+		return names[0]
+	}
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+}
+
+const envAnnotation = "environment variable"
+
+// SetEnvName gives a flag that is defined another environment variable than its name's: where that one means
+// something else to another program, both could not be used in one shell.
+func SetEnvName(flags *pflag.FlagSet, flag, variable string) {
+	if err := flags.SetAnnotation(flag, envAnnotation, []string{variable}); err != nil {
+		panic(err) // it is not defined
+	}
 }
 
 // Load fills every flag that the command line left unset from the environment, then from the file
@@ -47,13 +60,13 @@ func Load(flags *pflag.FlagSet, lookup func(string) (string, bool)) (map[string]
 			sources[flag.Name] = FromFlag
 			return
 		}
-		value, ok := lookup(EnvName(flag.Name))
+		value, ok := lookup(EnvName(flag))
 		if !ok || value == "" {
 			return
 		}
 		sources[flag.Name] = FromEnv
 		if err := flag.Value.Set(value); err != nil {
-			errs = append(errs, fmt.Errorf("environment variable %s: %q: %w", EnvName(flag.Name), value, err))
+			errs = append(errs, fmt.Errorf("environment variable %s: %q: %w", EnvName(flag), value, err))
 		}
 	})
 	if file := flags.Lookup(FileFlag); file != nil && file.Value.String() != "" {

@@ -21,7 +21,7 @@ func Reference(flags *pflag.FlagSet) string {
 			value = "`" + flag.DefValue + "`"
 		}
 		fmt.Fprintf(&out, "| `%s` | `%s` | %s | %s | %s |\n",
-			flag.Name, EnvName(flag.Name), flag.Value.Type(), value, strings.ReplaceAll(flag.Usage, "|", "\\|"))
+			flag.Name, EnvName(flag), flag.Value.Type(), value, strings.ReplaceAll(flag.Usage, "|", "\\|"))
 	})
 	return out.String()
 }
