@@ -22,9 +22,10 @@ const (
 	// queueJobs is how many jobs go through each queue in all, in queueRounds rounds.
 	queueJobs   = 20_000
 	queueRounds = 3
-	// queueRate is how many jobs a second come when each one's wait is measured, queuePaced how many do.
+	// queueRate is how many jobs a second come while each one's wait is measured, for queuePaced in all; half of
+	// what a queue can do when that is less.
 	queueRate  = 200
-	queuePaced = 2000
+	queuePaced = 10 * time.Second
 	// queueCooldown is River's best setting.
 	queueCooldown = time.Millisecond
 )
@@ -99,7 +100,8 @@ func (m *queueMeasures) measure(ctx context.Context, name string, q queue, jobs 
 	}
 	m.took[name] = append(m.took[name], took/time.Duration(jobs))
 	m.cpu[name] = append(m.cpu[name], cpu/time.Duration(jobs))
-	start, done, err := q.paced(ctx, queuePaced/queueRounds, queueRate)
+	rate := min(queueRate, float64(jobs)/took.Seconds()/2)
+	start, done, err := q.paced(ctx, int(rate*queuePaced.Seconds()/queueRounds)+1, rate)
 	m.start[name], m.done[name] = append(m.start[name], start...), append(m.done[name], done...)
 	return err
 }
