@@ -256,12 +256,16 @@ func (a *App) Commit(ctx context.Context, _ *abci.RequestCommit) (_ *abci.Respon
 	return &abci.ResponseCommit{RetainHeight: a.retainHeight(p.outcome.Next.Height())}, nil
 }
 
-// retainHeight gives the first block that is to be kept; 0: all.
+// retainHeight gives the first block that is to be kept; 0: all. Whoever takes a snapshot needs those behind it.
 func (a *App) retainHeight(height int64) int64 {
 	if a.retain == 0 {
 		return 0
 	}
-	return max(0, height-a.retain+1)
+	first := height - a.retain + 1
+	if snapshot := a.snapshots.oldest(); snapshot > 0 {
+		first = min(first, snapshot)
+	}
+	return max(0, first)
 }
 
 // KnowBlockTime tells the app how to learn when the last block was, apart from its own state. It is

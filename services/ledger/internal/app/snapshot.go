@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
 
@@ -21,8 +22,11 @@ const (
 	snapshotPartBytes = 1 << 20
 	// maxSnapshotParts bounds what a stranger's snapshot may need in memory.
 	maxSnapshotParts = 4_096
-	// keptSnapshots is how many are on offer: whoever began with one can finish while the next is made.
-	keptSnapshots = 2
+	// newestSnapshots are on offer; one that somebody takes stays servedFor, of the chain's time, after it was asked
+	// for last, which is longer than CometBFT waits for a part. There are no more than mostSnapshots.
+	newestSnapshots = 2
+	servedFor       = 3 * time.Minute
+	mostSnapshots   = 8
 )
 
 // snapshots are states that other nodes may join from. A state never changes, so that keeping one
@@ -31,15 +35,18 @@ type snapshots struct {
 	every int64
 
 	mu      sync.Mutex
-	kept    []*state.State // the newest last
-	encoded *snapshot      // the one that was asked for last
+	kept    []*snapshot // the newest last
+	encoded *snapshot   // the one whose parts were asked for last; the parts of others are made again
 }
 
-// snapshot is an encoded state. Its metadata is the hashes of its parts.
+// snapshot is a state on offer.
 type snapshot struct {
-	height   int64
-	parts    [][]byte
+	*state.State
+	// asked is the time of the chain's last snapshot when it was asked for last.
+	asked time.Time
+	// metadata is the hashes of its parts; nil: nobody has asked yet.
 	metadata []byte
+	parts    [][]byte
 }
 
 // offer keeps a state when its height is one to be kept.
@@ -49,21 +56,38 @@ func (s *snapshots) offer(st *state.State) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.kept = append(s.kept, st)
-	s.kept = slices.Delete(s.kept, 0, max(0, len(s.kept)-keptSnapshots))
+	older := max(0, len(s.kept)-newestSnapshots+1)
+	served := slices.DeleteFunc(slices.Clone(s.kept[:older]), func(o *snapshot) bool { return st.BlockTime().Sub(o.asked) > servedFor })
+	served = served[max(0, len(served)+newestSnapshots-mostSnapshots):]
+	s.kept = append(slices.Concat(served, s.kept[older:]), &snapshot{State: st})
 }
 
-// list gives the encoded snapshots without their parts.
+// oldest gives the height of the oldest on offer; 0: there is none.
+func (s *snapshots) oldest() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.kept) == 0 {
+		return 0
+	}
+	return s.kept[0].Height()
+}
+
+// list gives what is on offer, without the parts. Whoever asks begins with the newest.
 func (s *snapshots) list() []*abci.Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []*abci.Snapshot
-	for _, st := range s.kept {
-		encoded := s.encode(st)
-		hash := sha256.Sum256(encoded.metadata)
+	for i, o := range s.kept {
+		if o.metadata == nil {
+			s.encode(o)
+		}
+		if i == len(s.kept)-1 {
+			o.asked = o.BlockTime()
+		}
+		hash := sha256.Sum256(o.metadata)
 		list = append(list, &abci.Snapshot{
-			Height: uint64(st.Height()), Format: state.SnapshotFormat,
-			Chunks: uint32(len(encoded.parts)), Hash: hash[:], Metadata: encoded.metadata,
+			Height: uint64(o.Height()), Format: state.SnapshotFormat,
+			Chunks: uint32(len(o.metadata) / sha256.Size), Hash: hash[:], Metadata: o.metadata,
 		})
 	}
 	return list
@@ -73,26 +97,32 @@ func (s *snapshots) list() []*abci.Snapshot {
 func (s *snapshots) part(height uint64, format, index uint32) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, st := range s.kept {
-		if uint64(st.Height()) != height || format != state.SnapshotFormat {
+	for _, o := range s.kept {
+		if uint64(o.Height()) != height || format != state.SnapshotFormat {
 			continue
 		}
-		if parts := s.encode(st).parts; int(index) < len(parts) {
-			return parts[index]
+		o.asked = s.kept[len(s.kept)-1].BlockTime()
+		if s.encode(o); int(index) < len(o.parts) {
+			return o.parts[index]
 		}
 	}
 	return nil
 }
 
-func (s *snapshots) encode(st *state.State) *snapshot {
-	if s.encoded == nil || s.encoded.height != st.Height() {
-		s.encoded = &snapshot{height: st.Height(), parts: st.Snapshot(snapshotPartBytes)}
-		for _, part := range s.encoded.parts {
-			hash := sha256.Sum256(part)
-			s.encoded.metadata = append(s.encoded.metadata, hash[:]...)
-		}
+// encode makes the parts, and lets go of those of another snapshot.
+func (s *snapshots) encode(o *snapshot) {
+	if s.encoded == o {
+		return
 	}
-	return s.encoded
+	if s.encoded != nil {
+		s.encoded.parts = nil
+	}
+	s.encoded = o
+	o.parts, o.metadata = o.Snapshot(snapshotPartBytes), nil
+	for _, part := range o.parts {
+		hash := sha256.Sum256(part)
+		o.metadata = append(o.metadata, hash[:]...)
+	}
 }
 
 // restoring is a snapshot on its way in.

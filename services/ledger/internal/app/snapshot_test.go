@@ -108,6 +108,54 @@ func TestASnapshotsBlockTimeIsHeldToTheHeader(t *testing.T) {
 	to.close()
 }
 
+// A node that has begun to take a snapshot may finish, however fast new ones are made; and there is an end of that.
+func TestASnapshotThatIsTakenStays(t *testing.T) {
+	t.Parallel()
+	l := grown(t)
+	offered := func() (heights []uint64) {
+		list, err := l.ListSnapshots(t.Context(), &abci.RequestListSnapshots{})
+		require.NoError(t, err)
+		for _, s := range list.Snapshots {
+			heights = append(heights, s.Height)
+		}
+		return heights
+	}
+	part := func(height uint64) []byte {
+		chunk, err := l.LoadSnapshotChunk(t.Context(), &abci.RequestLoadSnapshotChunk{Height: height, Format: 1})
+		require.NoError(t, err)
+		return chunk.Chunk
+	}
+	var retains int64
+	grow := func(until int64) {
+		for l.height() < until {
+			l.execute(l.height() + 1)
+			resp, err := l.Commit(t.Context(), &abci.RequestCommit{})
+			require.NoError(t, err)
+			retains = resp.RetainHeight
+		}
+	}
+	first := part(3)
+	require.NotNil(t, first)
+	grow(20)
+	require.Equal(t, first, part(3), "it is the same still")
+	require.Equal(t, []uint64{3, 19, 20}, offered())
+	require.Nil(t, part(18), "nobody has asked for it")
+	require.EqualValues(t, 3, retains, "the blocks behind it are kept")
+
+	for range 20 { // whoever lists them begins with the newest
+		grow(l.height() + 1)
+		require.LessOrEqual(t, len(offered()), 8)
+	}
+	require.NotContains(t, offered(), uint64(3), "there is an end")
+	newest := uint64(l.height())
+	grow(l.height() + 2)
+	require.Contains(t, offered(), newest)
+	grow(l.height() + 182) // of a second each
+	require.Len(t, offered(), 2)
+	require.Equal(t, l.height()-1, retains)
+	l.close()
+}
+
 func TestOldBlocksMayGo(t *testing.T) {
 	t.Parallel()
 	l := grown(t)
