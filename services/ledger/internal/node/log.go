@@ -15,6 +15,12 @@ import (
 type cometLog struct {
 	logger   *slog.Logger
 	stopping *atomic.Bool
+	// stranded gets the first error that leaves a joining node without a state for good; capacity 1.
+	stranded chan error
+}
+
+func newCometLog(logger *slog.Logger) cometLog {
+	return cometLog{logger: logger, stopping: &atomic.Bool{}, stranded: make(chan error, 1)}
 }
 
 var _ log.Logger = cometLog{}
@@ -35,6 +41,21 @@ func (l cometLog) Error(msg string, keyvals ...any) {
 		level = slog.LevelDebug
 	}
 	l.write(level, msg, keyvals)
+	if strandings[msg] {
+		select {
+		case l.stranded <- fmt.Errorf("%s: %v", msg, keyvals):
+		default: // the first one says why
+		}
+	}
+}
+
+// strandings are what CometBFT says when it gives up joining by a snapshot. It says so to its log only, and the
+// node would wait for ever.
+var strandings = map[string]bool{
+	"State sync failed":                       true,
+	"Failed to bootstrap node with new state": true,
+	"Failed to store last seen commit":        true,
+	"Failed to switch to block sync":          true,
 }
 
 // harmless tells the error of stopping something twice: CometBFT stops every websocket connection
@@ -50,7 +71,8 @@ func harmless(keyvals []any) bool {
 
 // With implements log.Logger.
 func (l cometLog) With(keyvals ...any) log.Logger {
-	return cometLog{logger: l.logger.With(attrs(keyvals)...), stopping: l.stopping}
+	l.logger = l.logger.With(attrs(keyvals)...)
+	return l
 }
 
 func (l cometLog) write(level slog.Level, msg string, keyvals []any) {

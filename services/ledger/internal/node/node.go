@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
@@ -65,11 +64,11 @@ type Application interface {
 
 // Node is a running CometBFT node.
 type Node struct {
-	node     *node.Node
-	client   *local.Local
-	rpc      *run.HTTP
-	halted   <-chan error
-	stopping *atomic.Bool
+	node   *node.Node
+	client *local.Local
+	rpc    *run.HTTP
+	halted <-chan error
+	log    cometLog
 }
 
 // Prepare makes the home's folders, keys and genesis document, whatever is missing of them.
@@ -109,8 +108,7 @@ func Start(ctx context.Context, c Config, application Application, listener net.
 	if err := probe(ctx, c.P2PListen, c.P2PFlag); err != nil {
 		return nil, err
 	}
-	stopping := &atomic.Bool{}
-	log := cometLog{logger: logger, stopping: stopping}
+	log := newCometLog(logger)
 	n, err := node.NewNodeWithContext(ctx, cc, k.validator, k.node,
 		proxy.NewConnSyncLocalClientCreator(application),
 		node.DefaultGenesisDocProviderFunc(cc), config.DefaultDBProvider,
@@ -126,11 +124,11 @@ func Start(ctx context.Context, c Config, application Application, listener net.
 		err = n.Start()
 	}
 	if err != nil {
-		stopping.Store(true)
+		log.stopping.Store(true)
 		n.OnStop() // Stop does nothing for a node that never ran, but its databases are open
 		return nil, fmt.Errorf("start the CometBFT node: %w", err)
 	}
-	return &Node{node: n, client: local.New(n), rpc: server, halted: application.Halted(), stopping: stopping}, nil
+	return &Node{node: n, client: local.New(n), rpc: server, halted: application.Halted(), log: log}, nil
 }
 
 // knowBlockTime lets the application compare its state's time with CometBFT's record.
@@ -168,17 +166,19 @@ func (n *Node) RPC() *run.HTTP { return n.rpc }
 // errStopped is returned when the node ended without being told to.
 var errStopped = errors.New("the CometBFT node stopped by itself")
 
-// Run waits until ctx ends or the chain halts, and stops the node.
+// Run waits until ctx ends, the chain halts or joining has failed, and stops the node.
 func (n *Node) Run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-n.halted:
 		err = fmt.Errorf("the chain halted: %w", err)
+	case err = <-n.log.stranded:
+		err = fmt.Errorf("this node cannot join by a snapshot; start it again: %w", err)
 	case <-n.node.Quit():
 		return errStopped
 	}
-	n.stopping.Store(true)
+	n.log.stopping.Store(true)
 	if stopErr := n.node.Stop(); stopErr != nil {
 		return errors.Join(err, fmt.Errorf("stop the CometBFT node: %w", stopErr))
 	}
